@@ -1,0 +1,434 @@
+/**
+ * The authenticated HTTP service under all others: envelopes, errors, retries and event streams. Use it directly for endpoints
+ * that have no function of their own here.
+ *
+ * @since 0.1.0
+ */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import type * as Headers from "@effect/platform/Headers"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { ApiFailure } from "./InferenceError.js"
+import { DecodeError, isTransient, TransportError } from "./InferenceError.js"
+import { ClientTransform } from "./internal/clientTransform.js"
+import { type Notice, unwrap } from "./internal/envelope.js"
+import * as Failure from "./internal/failure.js"
+import * as Framing from "./internal/framing.js"
+import * as Metrics from "./internal/metrics.js"
+import * as Retry from "./internal/retry.js"
+import type * as Task from "./Task.js"
+
+export type {
+  /**
+   * A notice that came with a successful reply.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Notice
+} from "./internal/envelope.js"
+export type {
+  /**
+   * One event of a stream.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Frame
+} from "./internal/framing.js"
+export type {
+  /**
+   * How often and how patiently to try again.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  RetryPolicy
+} from "./internal/retry.js"
+
+/**
+ * How to reach the service, and how patient to be.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** The API key. It is sent to the origin of `baseUrl` and nowhere else. */
+  readonly apiKey: Redacted.Redacted<string>
+  /** Default `https://api.inference.sh`. */
+  readonly baseUrl?: string | undefined
+  /** Headers for every request to the service, such as `X-Team-ID`. */
+  readonly headers?: Headers.Input | undefined
+  /** Which integers the service uses for statuses. Default `current`. */
+  readonly statusNumbering?: Task.StatusNumbering | undefined
+  /** How tasks are followed. Default `stream`. */
+  readonly transport?: "stream" | "poll" | undefined
+  /** Time between two looks at a task when polling. Default 2 seconds. */
+  readonly pollInterval?: Duration.DurationInput | undefined
+  /** Time until the headers of a reply. Default 60 seconds. */
+  readonly requestTimeout?: Duration.DurationInput | undefined
+  /** Time without a byte on an open stream or download. Heartbeats are bytes. Default 35 seconds. */
+  readonly idleTimeout?: Duration.DurationInput | undefined
+  /** Time in which a task that is followed must show something new. Heartbeats do not count. Default none. */
+  readonly progressTimeout?: Duration.DurationInput | undefined
+  /** When to try again. `false` turns retries and reconnections off. */
+  readonly retry?: Retry.RetryPolicy | false | undefined
+  /** The longest event accepted on a stream, in bytes. Default 16 MiB. */
+  readonly maxLineBytes?: number | undefined
+  /** Whether to send trace headers to the service. Default `false`. */
+  readonly propagateTraces?: boolean | undefined
+  /** Called for each notice that comes with a successful reply, such as a task waiting for a free slot. */
+  readonly onNotice?: ((notice: Notice) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * The options with their defaults filled in, without the key.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Settings {
+  readonly baseUrl: string
+  readonly statusNumbering: Task.StatusNumbering
+  readonly transport: "stream" | "poll"
+  readonly pollInterval: Duration.DurationInput
+  readonly requestTimeout: Duration.DurationInput
+  readonly idleTimeout: Duration.DurationInput
+  readonly progressTimeout: Duration.DurationInput | undefined
+  readonly retry: Required<{ readonly [Key in keyof Retry.RetryPolicy]: Retry.Resolved[Key] }>
+  readonly maxLineBytes: number
+}
+
+/**
+ * A request to the service.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Request<A, I = unknown> {
+  /** Default `GET`. */
+  readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
+  /** The path below the base URL, such as `/tasks/7k2m9qd4`. Write ids with `encodeURIComponent`. */
+  readonly path: string
+  readonly query?: { readonly [name: string]: string | number | boolean | undefined }
+  /** Sent as JSON. */
+  readonly body?: unknown
+  /** Decodes the payload. `Schema.Unknown` gives it as it comes, `undefined` where there is none. */
+  readonly schema: Schema.Schema<A, I>
+  /**
+   * Whether the request may be sent again after a failure that leaves open if it was carried out. Default: `GET`, `PUT` and
+   * `DELETE` may, `POST` and `PATCH` may not.
+   */
+  readonly idempotent?: boolean
+  /** The task that the request is about, for its errors. */
+  readonly taskId?: string
+}
+
+/**
+ * The authenticated HTTP service.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export interface Service {
+  readonly settings: Settings
+  /**
+   * The HTTP client with the key: takes paths below the base URL, and refuses addresses on other origins. Replies come as they
+   * are, without the retries and the errors of {@link Service.request}.
+   */
+  readonly client: HttpClient.HttpClient
+  /** Sends a request, unwraps the envelope of the reply and decodes its payload. */
+  readonly request: <A, I>(request: Request<A, I>) => Effect.Effect<A, ApiFailure>
+  /**
+   * Opens a stream of events, NDJSON or SSE, whichever the service answers with. It is not opened again when it breaks off: it
+   * fails with `TransportError`, or ends.
+   */
+  readonly stream: (request: {
+    readonly path: string
+    readonly taskId?: string
+  }) => Stream.Stream<Framing.Frame, ApiFailure>
+}
+
+/**
+ * The tag of the authenticated HTTP service.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class ApiClient extends Context.Tag("effect-inferencesh/ApiClient")<ApiClient, Service>() {}
+
+type Unanswered = Omit<Request<unknown>, "schema">
+
+const defaultBaseUrl = "https://api.inference.sh"
+
+const maxErrorBytes = 64 * 1024
+
+const resolve = (options: Options): Settings => ({
+  baseUrl: (options.baseUrl ?? defaultBaseUrl).trim().replace(/\/+$/, ""),
+  statusNumbering: options.statusNumbering ?? "current",
+  transport: options.transport ?? "stream",
+  pollInterval: options.pollInterval ?? "2 seconds",
+  requestTimeout: options.requestTimeout ?? "60 seconds",
+  idleTimeout: options.idleTimeout ?? "35 seconds",
+  progressTimeout: options.progressTimeout,
+  retry: Retry.resolve(options.retry),
+  maxLineBytes: options.maxLineBytes ?? Framing.defaultMaxLineBytes
+})
+
+const originOf = (url: string): string | undefined => (URL.canParse(url) ? new URL(url).origin : undefined)
+
+/** Only a refusal shows for sure that the server did not act. */
+const wasNotCarriedOut = (error: ApiFailure): boolean =>
+  (error._tag === "TransportError" && error.reason === "Connect") ||
+  error._tag === "RateLimited" ||
+  (error._tag === "ServiceUnavailable" && error.status === 503 && error.retryAfter !== undefined)
+
+/**
+ * Makes the service over the `HttpClient` of the context.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options): Effect.Effect<Service, never, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const plain = yield* HttpClient.HttpClient
+    const settings = resolve(options)
+    const apiKey = Redacted.make(Redacted.value(options.apiKey).trim())
+    const origin = originOf(settings.baseUrl)
+
+    /** Replies may quote the key: it must not come back in an error. */
+    const scrub = (text: string): string =>
+      Redacted.value(apiKey) === "" ? text : text.replaceAll(Redacted.value(apiKey), "<redacted>")
+
+    const authorise = (request: HttpClientRequest.HttpClientRequest) => {
+      const url = request.url.startsWith("/") ? settings.baseUrl + request.url : request.url
+      if (origin === undefined || originOf(url) !== origin) {
+        return Effect.fail(
+          new HttpClientError.RequestError({
+            request: HttpClientRequest.setUrl(request, url),
+            reason: "InvalidUrl",
+            ...(origin !== undefined && { cause: new Failure.ForeignOrigin() })
+          })
+        )
+      }
+      return Effect.succeed(
+        request.pipe(
+          HttpClientRequest.setUrl(url),
+          HttpClientRequest.setHeaders({ "x-client-source": "effect-inferencesh", ...options.headers }),
+          HttpClientRequest.bearerToken(apiKey)
+        )
+      )
+    }
+
+    // The user's change of the client lies under the authorisation: it runs first, and cannot redirect the key.
+    const authorised = (inner: HttpClient.HttpClient): HttpClient.HttpClient =>
+      inner.pipe(
+        HttpClient.withTracerPropagation(options.propagateTraces ?? false),
+        HttpClient.mapRequestEffect(authorise),
+        HttpClient.transformResponse(Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }))
+      )
+
+    const current = Effect.map(ClientTransform, (transform) => authorised(transform(plain)))
+
+    const client: HttpClient.HttpClient = HttpClient.makeWith<never, never, HttpClientError.HttpClientError, never>(
+      Effect.flatMap((request) => Effect.flatMap(current, (authorised) => authorised.execute(request))),
+      Effect.succeed
+    )
+
+    const requestOf = (request: Unanswered): HttpClientRequest.HttpClientRequest => {
+      const made = HttpClientRequest.make(request.method ?? "GET")(request.path).pipe(
+        HttpClientRequest.setUrlParams(request.query ?? {})
+      )
+      return request.body === undefined ? made : HttpClientRequest.bodyUnsafeJson(made, request.body)
+    }
+
+    /** Sends a request and waits for the headers of the reply. The connection belongs to the scope. */
+    const open = (
+      made: HttpClientRequest.HttpClientRequest,
+      about: Failure.About
+    ): Effect.Effect<HttpClientResponse.HttpClientResponse, ApiFailure, Scope.Scope> => {
+      const known = {
+        method: made.method,
+        url: settings.baseUrl + Failure.withoutQuery(made.url),
+        taskId: about.taskId
+      }
+      return Effect.flatMap(current, (authorised) => HttpClient.withScope(authorised).execute(made)).pipe(
+        Effect.mapError((error) => {
+          const failure = Failure.fromHttpClientError(error, about)
+          return new TransportError({ ...failure, url: known.url, detail: failure.detail && scrub(failure.detail) })
+        }),
+        Effect.timeoutFail({
+          duration: settings.requestTimeout,
+          onTimeout: () => new TransportError({ ...known, reason: "Timeout" })
+        }),
+        Effect.flatMap((response) =>
+          response.status >= 200 && response.status < 300
+            ? Effect.succeed(response)
+            : Effect.gen(function* () {
+                const body = yield* Effect.orElseSucceed(readText(bytesOf(response, known), maxErrorBytes), () => "")
+                return yield* Effect.fail(
+                  Failure.fromStatus(
+                    response.status,
+                    scrub(body),
+                    {
+                      ...known,
+                      requestId: response.headers["x-request-id"],
+                      retryAfter: yield* Failure.retryAfter(response.headers, response.status),
+                      location: response.headers.location
+                    },
+                    about
+                  )
+                )
+              })
+        )
+      )
+    }
+
+    const bytesOf = (
+      response: HttpClientResponse.HttpClientResponse,
+      known: { readonly method: string; readonly url: string; readonly taskId: string | undefined }
+    ): Stream.Stream<Uint8Array, TransportError> =>
+      response.stream.pipe(
+        Stream.catchAll((error) => {
+          if (error.reason === "EmptyBody") return Stream.empty
+          const failure = Failure.fromHttpClientError(error)
+          return Stream.fail(new TransportError({ ...failure, ...known, reason: "Disconnected" }))
+        }),
+        Stream.timeoutFail(() => new TransportError({ ...known, reason: "Idle" }), settings.idleTimeout)
+      )
+
+    const notify = (notice: Notice) =>
+      Effect.zipRight(
+        Effect.logDebug(`inference.sh: ${notice.message}`).pipe(
+          Effect.annotateLogs({ code: notice.code, level: notice.level })
+        ),
+        options.onNotice?.(notice) ?? Effect.void
+      )
+
+    const attempt = (request: Unanswered): Effect.Effect<unknown, ApiFailure> =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const made = requestOf(request)
+          const about = { taskId: request.taskId }
+          const known = { method: made.method, url: settings.baseUrl + Failure.withoutQuery(made.url), ...about }
+          const response = yield* open(made, about)
+          const body = response.status === 204 ? "" : yield* readText(bytesOf(response, known))
+          const reply = { ...known, status: response.status }
+          const { data, notices } = yield* Effect.orElse(unwrap(body, reply), () => unwrap(scrub(body), reply))
+          yield* Effect.forEach(notices, notify, { discard: true })
+          return data
+        })
+      )
+
+    const request: Service["request"] = (request) => {
+      const method = request.method ?? "GET"
+      const repeatable = request.idempotent ?? (method !== "POST" && method !== "PATCH")
+      return Retry.retrying<ApiFailure>(
+        settings.retry,
+        repeatable ? isTransient : wasNotCarriedOut
+      )((failures) =>
+        // A delete whose first reply got lost has done its work.
+        method === "DELETE" && failures > 0
+          ? Effect.catchTag(attempt(request), "NotFound", () => Effect.void)
+          : attempt(request)
+      ).pipe(
+        Effect.flatMap((data) =>
+          Effect.mapError(Schema.decodeUnknown(request.schema)(data), (error) =>
+            Failure.decodeError(`reply to ${method} ${request.path}`, error, {
+              method,
+              url: settings.baseUrl + request.path,
+              taskId: request.taskId
+            })
+          )
+        ),
+        Metrics.request(method)
+      )
+    }
+
+    const stream: Service["stream"] = ({ path, taskId }) =>
+      Stream.unwrapScoped(
+        Effect.gen(function* () {
+          const made = HttpClientRequest.get(path, {
+            headers: { accept: "application/x-ndjson", "cache-control": "no-cache", "accept-encoding": "identity" }
+          })
+          const known = { method: "GET", url: settings.baseUrl + path, taskId }
+          const response = yield* open(made, { taskId })
+          return Framing.frames(
+            Framing.formatOf(response.headers["content-type"]),
+            settings.maxLineBytes
+          )(bytesOf(response, known)).pipe(
+            Stream.mapError((error) => (error._tag === "DecodeError" ? new DecodeError({ ...error, ...known }) : error))
+          )
+        })
+      )
+
+    return { settings, client, request, stream }
+  })
+
+/** The text of a body, or of its first `limit` bytes: what is left is not read, the connection is closed instead. */
+const readText = <E>(bytes: Stream.Stream<Uint8Array, E>, limit = Number.POSITIVE_INFINITY): Effect.Effect<string, E> =>
+  Effect.suspend(() => {
+    let left = limit
+    return bytes.pipe(
+      Stream.takeUntil((chunk) => {
+        left -= chunk.length
+        return left <= 0
+      }),
+      Stream.decodeText(),
+      Stream.mkString
+    )
+  })
+
+/**
+ * Provides the service, over the `HttpClient` of the context.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options): Layer.Layer<ApiClient, never, HttpClient.HttpClient> =>
+  Layer.effect(ApiClient, make(options))
+
+/**
+ * Sends a request, unwraps the envelope of the reply and decodes its payload. For endpoints that have no function of their own.
+ *
+ * Fails with {@link ApiFailure}.
+ *
+ * @example
+ * ```ts
+ * import { Schema } from "effect"
+ * import { ApiClient } from "effect-inferencesh"
+ *
+ * const usage = ApiClient.request({
+ *   path: "/entitlements/usage",
+ *   schema: Schema.Struct({ concurrency: Schema.Number })
+ * })
+ * ```
+ * @since 0.1.0
+ * @category requests
+ */
+export const request = <A, I>(request: Request<A, I>): Effect.Effect<A, ApiFailure, ApiClient> =>
+  Effect.flatMap(ApiClient, (api) => api.request(request))
+
+/**
+ * Opens a stream of events, NDJSON or SSE. It is not opened again when it breaks off.
+ *
+ * Fails with {@link ApiFailure}; `TransportError` where the connection breaks, `DecodeError` for an event above the size limit.
+ *
+ * @since 0.1.0
+ * @category requests
+ */
+export const stream = (request: {
+  readonly path: string
+  readonly taskId?: string
+}): Stream.Stream<Framing.Frame, ApiFailure, ApiClient> =>
+  Stream.unwrap(Effect.map(ApiClient, (api) => api.stream(request)))

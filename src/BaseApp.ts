@@ -1,0 +1,466 @@
+/**
+ * Writing an app: its contract made to run. `setup` loads what every run needs, once per instance and in the instance's
+ * scope; `run` answers one input; `unload` undoes `setup`.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as EffectContext from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as App from "./App.js"
+import type * as File from "./File.js"
+import { AppFailed } from "./InferenceError.js"
+import { formatIssues } from "./internal/server/issues.js"
+import { mapFiles } from "./internal/server/mapFiles.js"
+
+/**
+ * The mark of a {@link BaseApp}.
+ *
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId: unique symbol = Symbol.for("effect-inferencesh/BaseApp")
+
+/**
+ * The mark of a {@link BaseApp}.
+ *
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * What a handler gives back: an Effect of the output, or a Stream of outputs. Each value of a stream is the output so far,
+ * in full, and replaces the one before; the last is the result.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Returned<Out, E = unknown, R = unknown> = Effect.Effect<Out, E, R> | Stream.Stream<Out, E, R>
+
+/**
+ * The code behind one function of an app. Being cancelled is being interrupted: finalizers run as anywhere in Effect.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Handler<A extends App.Any, Name extends App.FunctionName<A>, State> = (
+  input: App.DecodedInput<A, Name>,
+  state: State
+) => Returned<App.Output<A, Name>>
+
+/**
+ * The code of an app: one handler where the app has one function, or a record of a handler for each.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Handlers<A extends App.Any, State> =
+  | Handler<A, App.DefaultFunction<A>, State>
+  | { readonly [Name in App.FunctionName<A>]: Handler<A, Name, State> }
+
+/**
+ * What the handlers of an app need, other than what the host provides.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type HandlersContext<H> = H extends (...args: ReadonlyArray<never>) => infer Result
+  ? ReturnedContext<Result>
+  : { readonly [Name in keyof H]: HandlersContext<H[Name]> }[keyof H]
+
+type ReturnedContext<Result> = Result extends Returned<unknown, unknown, infer R> ? R : never
+
+/**
+ * What a run can find out about itself, and where it writes its log. The host provides it to every handler.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export interface Service {
+  /** The id of the task that this run is for. */
+  readonly taskId: string
+  /** The session that the task belongs to, if any. */
+  readonly sessionId: string | undefined
+  /** Adds a line to the task's log. `Effect.log` reaches it too. */
+  readonly log: (line: string) => Effect.Effect<void>
+  /** What else the host knows of the run: the app, the function. */
+  readonly metadata: { readonly [key: string]: unknown }
+}
+
+/**
+ * The service inside of `run`: the ids of the task and its session, and its log.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { App, BaseApp } from "effect-inferencesh"
+ *
+ * const Echo = App.make("acme/echo", { input: { text: Schema.String }, output: { text: Schema.String } })
+ *
+ * const echo = BaseApp.make(Echo, {
+ *   run: ({ text }) =>
+ *     Effect.gen(function* () {
+ *       const context = yield* BaseApp.Context
+ *       yield* context.log(`task ${context.taskId} says ${text}`)
+ *       return { text }
+ *     })
+ * })
+ * ```
+ * @since 0.1.0
+ * @category services
+ */
+export class Context extends EffectContext.Tag("effect-inferencesh/BaseApp/Context")<Context, Service>() {}
+
+/**
+ * An app that can be hosted: a contract with the code behind it. `R` is what the code needs from its host's surroundings.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface BaseApp<out A extends App.Any = App.Any, out R = unknown> {
+  readonly [TypeId]: TypeId
+  readonly app: A
+  /** How many runs one instance takes at a time. */
+  readonly concurrency: number
+  /** @internal */
+  readonly open: (setup: unknown) => Effect.Effect<Invoke, AppFailed, R | Scope.Scope>
+}
+
+/** An output, and whether it is known to be the last: an Effect has only one. */
+interface Part {
+  readonly value: unknown
+  readonly last: boolean
+}
+
+/** Runs one function on decoded input. */
+type Invoke = (name: string, input: unknown) => Stream.Stream<Part, AppFailed, Context>
+
+/**
+ * Any app that can be hosted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Any extends BaseApp<App.Any, unknown> {}
+
+/**
+ * What an app, or any of several, needs from its host's surroundings.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Requirements<B extends Any> = B extends BaseApp<App.Any, infer R> ? R : never
+
+/**
+ * How to run: which function, and what the {@link Context} of the run says.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunOptions<Name extends string = string> extends Partial<Service> {
+  /** The function to run, unless it is the default one. */
+  readonly function?: Name
+  /** Tells where the bytes of a file in the input are, for a host that holds them itself. */
+  readonly resolveFile?: (file: File.File) => File.File
+}
+
+/**
+ * A started app: setup has run. It is unloaded when the scope closes in which it was started.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Instance<out A extends App.Any = App.Any> {
+  readonly app: A
+  /**
+   * Runs a function on decoded input, in which fields with a default may be left out. Emits partial outputs and, last, the
+   * output. Fails with `AppFailed` in the phase `input`, `run` or `output`. Interrupt it to cancel.
+   */
+  run<Name extends App.FunctionName<A> = App.DefaultFunction<A>>(
+    input: App.Input<A, Name>,
+    options?: RunOptions<Name>
+  ): Stream.Stream<App.Output<A, Name>, AppFailed>
+  /**
+   * The same on the wire form: decodes the input and encodes each output by the contract's schemas. A file that is not at
+   * an address that others can fetch stays a `File` in the output.
+   */
+  runEncoded(input: unknown, options?: RunOptions): Stream.Stream<unknown, AppFailed>
+  /** @internal */
+  runParts(input: unknown, options?: RunOptions): Stream.Stream<Part, AppFailed>
+}
+
+const describe = (error: unknown): string =>
+  typeof error === "string"
+    ? error
+    : Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== ""
+      ? error.message
+      : Predicate.hasProperty(error, "_tag")
+        ? String(error._tag)
+        : Cause.pretty(Cause.fail(error))
+
+const failed = (app: App.Any, phase: AppFailed["phase"]) => (cause: Cause.Cause<unknown>) => {
+  const error = Cause.squash(cause)
+  return error instanceof AppFailed
+    ? error
+    : new AppFailed({
+        app: app.name,
+        phase,
+        detail: Cause.isInterruptedOnly(cause) ? "it was interrupted from within" : describe(error),
+        cause: error
+      })
+}
+
+const misfit = (app: App.Any, phase: AppFailed["phase"]) => (error: ParseResult.ParseError) =>
+  new AppFailed({ app: app.name, phase, detail: formatIssues(error) })
+
+// A schema with fields has a constructor, which fills in the defaults that a caller may leave out.
+const construct = (
+  schema: Schema.Schema.AnyNoContext,
+  value: unknown
+): Either.Either<unknown, ParseResult.ParseError> =>
+  Predicate.hasProperty(schema, "make") && Predicate.isFunction(schema.make)
+    ? Either.try({
+        try: () => Predicate.isFunction(schema.make) && schema.make(value),
+        catch: (error) => (ParseResult.isParseError(error) ? error : unconstructed(schema, error))
+      })
+    : Schema.validateEither(schema, { errors: "all" })(value)
+
+const unconstructed = (schema: Schema.Schema.AnyNoContext, error: unknown) =>
+  ParseResult.parseError(new ParseResult.Type(schema.ast, undefined, describe(error)))
+
+/**
+ * Puts code behind a contract.
+ *
+ * `setup` runs once per instance, on the decoded setup parameters; what it acquires in its scope is released, and `unload`
+ * runs, when the instance goes. `run` is the handler, or a record with a handler for each function. A failure or a defect
+ * in any of them fails the task, never the host.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema, Stream } from "effect"
+ * import { App, BaseApp } from "effect-inferencesh"
+ *
+ * const Count = App.make("acme/count", {
+ *   input: { to: Schema.Int },
+ *   output: { count: Schema.Int },
+ *   setup: { step: Schema.optionalWith(Schema.Int, { default: () => 1 }) }
+ * })
+ *
+ * const count = BaseApp.make(Count, {
+ *   setup: ({ step }) => Effect.succeed({ step }),
+ *   run: ({ to }, { step }) =>
+ *     Stream.range(1, to).pipe(
+ *       Stream.map((n) => ({ count: n * step })),
+ *       Stream.tap(() => Effect.sleep("1 second"))
+ *     )
+ * })
+ * ```
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <
+  const A extends App.Any,
+  State = void,
+  SetupR = never,
+  UnloadR = never,
+  // Left to the call: it holds the requirements of each handler, which one R could not.
+  H = unknown
+>(
+  app: A,
+  options: {
+    readonly setup?: (config: Schema.Schema.Type<A["setup"]>) => Effect.Effect<State, unknown, SetupR>
+    readonly run: H & Handlers<A, NoInfer<State>>
+    readonly unload?: (state: NoInfer<State>) => Effect.Effect<void, never, UnloadR>
+    readonly concurrency?: number
+  }
+): BaseApp<A, Exclude<SetupR, Scope.Scope> | UnloadR | Exclude<HandlersContext<H>, Context | Scope.Scope>> => {
+  type R = Exclude<SetupR, Scope.Scope> | UnloadR | Exclude<HandlersContext<H>, Context | Scope.Scope>
+  const setup = options.setup as ((config: unknown) => Effect.Effect<State, unknown, R | Scope.Scope>) | undefined
+  const unload = options.unload as ((state: unknown) => Effect.Effect<void, never, R>) | undefined
+  // The contract's schemas guard what comes in and goes out, so in between the handlers' types can be forgotten.
+  const handler = (name: string) =>
+    (typeof options.run === "function"
+      ? options.run
+      : Object.entries(options.run).find(([key]) => key === name)?.[1]) as
+      | ((input: unknown, state: unknown) => Returned<unknown, unknown, R | Context | Scope.Scope>)
+      | undefined
+
+  const open = (config: unknown): Effect.Effect<Invoke, AppFailed, R | Scope.Scope> =>
+    Effect.gen(function* () {
+      const context = yield* Effect.context<R>()
+      const state = yield* Effect.suspend(
+        (): Effect.Effect<unknown, unknown, R | Scope.Scope> => (setup === undefined ? Effect.void : setup(config))
+      ).pipe(Effect.catchAllCause((cause) => Effect.fail(failed(app, "setup")(cause))))
+      yield* Effect.addFinalizer(() =>
+        Effect.catchAllCause(
+          Effect.suspend(() => (unload === undefined ? Effect.void : unload(state))),
+          (cause) => Effect.logWarning("unload failed", failed(app, "unload")(cause))
+        )
+      )
+      return (name, input) => {
+        const handle = handler(name)
+        if (handle === undefined) return Stream.fail(noFunction(app, name))
+        const outputs = Stream.unwrapScopedWith((scope) =>
+          Effect.sync(() => {
+            const returned = handle(input, state)
+            const stream = Effect.isEffect(returned)
+              ? Stream.fromEffect(Effect.map(returned, (value): Part => ({ value, last: true })))
+              : Stream.map(returned, (value): Part => ({ value, last: false }))
+            return Stream.mapInputContext(stream, (own: EffectContext.Context<Context>) =>
+              EffectContext.merge(own, context).pipe(
+                EffectContext.add(Context, EffectContext.get(own, Context)),
+                EffectContext.add(Scope.Scope, scope)
+              )
+            )
+          })
+        )
+        return Stream.catchAllCause(outputs, (cause) => Stream.fail(failed(app, "run")(cause)))
+      }
+    })
+
+  return { [TypeId]: TypeId, app, concurrency: Math.max(1, Math.floor(options.concurrency ?? 1)), open }
+}
+
+const noFunction = (app: App.Any, name: string) =>
+  new AppFailed({ app: app.name, phase: "input", detail: `there is no function "${name}"` })
+
+/**
+ * Whether a value is an app that can be hosted.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isBaseApp = (u: unknown): u is Any => Predicate.hasProperty(u, TypeId)
+
+/**
+ * Starts an instance: runs setup, in the surrounding scope. Closing that scope runs unload and the finalizers of setup.
+ *
+ * Fails with `AppFailed` in the phase `setup`, where the parameters do not fit or setup itself fails.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema, Stream } from "effect"
+ * import { App, BaseApp } from "effect-inferencesh"
+ *
+ * const Echo = App.make("acme/echo", { input: { text: Schema.String }, output: { text: Schema.String } })
+ * const echo = BaseApp.make(Echo, { run: Effect.succeed })
+ *
+ * const program = Effect.gen(function* () {
+ *   const instance = yield* BaseApp.start(echo)
+ *   return yield* Stream.runLast(instance.run({ text: "hello" }))
+ * }).pipe(Effect.scoped)
+ * ```
+ * @since 0.1.0
+ * @category running
+ */
+export const start = <A extends App.Any, R>(
+  self: BaseApp<A, R>,
+  config?: App.Setup<A>
+): Effect.Effect<Instance<A>, AppFailed, R | Scope.Scope> =>
+  Effect.flatMap(
+    Either.mapLeft(
+      construct(self.app.setup, config === undefined ? emptySetup(self.app) : config),
+      misfit(self.app, "setup")
+    ),
+    (decoded) => instance(self, decoded)
+  )
+
+/** Starts an instance on setup parameters in their wire form. @internal */
+export const startEncoded = <A extends App.Any, R>(
+  self: BaseApp<A, R>,
+  config: unknown
+): Effect.Effect<Instance<A>, AppFailed, R | Scope.Scope> =>
+  Effect.flatMap(
+    Effect.mapError(
+      Schema.decodeUnknown(self.app.setup, { errors: "all" })(config ?? emptySetup(self.app)),
+      misfit(self.app, "setup")
+    ),
+    (decoded) => instance(self, decoded)
+  )
+
+/** What no setup stands for: no parameters, where the contract has some. @internal */
+export const emptySetup = (app: App.Any): unknown => (Predicate.hasProperty(app.setup, "fields") ? {} : undefined)
+
+const instance = <A extends App.Any, R>(
+  self: BaseApp<A, R>,
+  config: unknown
+): Effect.Effect<Instance<A>, AppFailed, R | Scope.Scope> =>
+  Effect.gen(function* () {
+    const { app } = self
+    const invoke = yield* self.open(config)
+    const semaphore = yield* Effect.makeSemaphore(self.concurrency)
+    const permit = Effect.uninterruptibleMask((restore) =>
+      Effect.zipRight(
+        restore(semaphore.take(1)),
+        Effect.addFinalizer(() => semaphore.release(1))
+      )
+    )
+
+    const run = (
+      options: RunOptions,
+      read: (schema: Schema.Schema.AnyNoContext) => Effect.Effect<unknown, ParseResult.ParseError>,
+      write: (schema: Schema.Schema.AnyNoContext) => (value: unknown) => Effect.Effect<unknown, ParseResult.ParseError>
+    ): Stream.Stream<Part, AppFailed> => {
+      const name = options.function ?? App.defaultFunction(app)
+      const signature = app.functions[name]
+      if (signature === undefined) return Stream.fail(noFunction(app, name))
+      const outputs = Effect.gen(function* () {
+        const input = yield* Effect.mapError(read(signature.input), misfit(app, "input"))
+        yield* permit
+        let empty = true
+        return invoke(name, options.resolveFile ? mapFiles(input, options.resolveFile) : input).pipe(
+          Stream.mapEffect(({ value, last }) => {
+            empty = false
+            return Effect.mapBoth(write(signature.output)(value), {
+              onSuccess: (written): Part => ({ value: written, last }),
+              onFailure: misfit(app, "output")
+            })
+          }),
+          Stream.concat(
+            Stream.suspend(() =>
+              empty
+                ? Stream.fail(
+                    new AppFailed({ app: app.name, phase: "output", detail: "the stream ended without an output" })
+                  )
+                : Stream.empty
+            )
+          )
+        )
+      })
+      return Stream.provideService(Stream.unwrapScoped(outputs), Context, {
+        taskId: options.taskId ?? "local",
+        sessionId: options.sessionId,
+        log: options.log ?? Effect.logInfo,
+        metadata: options.metadata ?? { app: app.name, function: name }
+      })
+    }
+
+    const runParts = (input: unknown, options: RunOptions = {}) =>
+      run(
+        options,
+        (schema) => Schema.decodeUnknown(schema, { errors: "all" })(input),
+        (schema) => Schema.encodeUnknown(schema, { errors: "all" })
+      )
+
+    return {
+      app,
+      run: (input, options = {}) =>
+        Stream.map(
+          run(
+            options,
+            (schema) => construct(schema, input),
+            (schema) => Schema.validate(schema, { errors: "all" })
+          ),
+          (part) => part.value
+        ),
+      runEncoded: (input, options) => Stream.map(runParts(input, options), (part) => part.value),
+      runParts
+    } satisfies Instance as Instance<A>
+  })

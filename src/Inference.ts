@@ -1,0 +1,166 @@
+/**
+ * Configuration, and the layers that give a program everything at once.
+ *
+ * @since 0.1.0
+ */
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as Path from "@effect/platform/Path"
+import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as ApiClient from "./ApiClient.js"
+import * as Files from "./Files.js"
+import { ClientTransform } from "./internal/clientTransform.js"
+import * as Tasks from "./Tasks.js"
+
+/**
+ * How to reach the service, and how patient to be.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends ApiClient.Options {}
+
+/**
+ * Everything that the layers of this module provide.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export type Services = Tasks.Tasks | Files.Files | ApiClient.ApiClient
+
+/**
+ * Provides the services.
+ *
+ * @example
+ * ```ts
+ * import { FetchHttpClient } from "@effect/platform"
+ * import { NodeFileSystem, NodePath } from "@effect/platform-node"
+ * import { Layer, Redacted } from "effect"
+ * import { Inference } from "effect-inferencesh"
+ *
+ * const live = Inference.layer({ apiKey: Redacted.make("inf_…") }).pipe(
+ *   Layer.provide([FetchHttpClient.layer, NodeFileSystem.layer, NodePath.layer])
+ * )
+ * ```
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options: Options
+): Layer.Layer<Services, never, HttpClient.HttpClient | FileSystem.FileSystem | Path.Path> =>
+  Tasks.layer.pipe(Layer.provideMerge(Files.layer), Layer.provideMerge(ApiClient.layer(options)))
+
+/**
+ * The options where each may come from the configuration: a value, or a `Config`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ConfigOptions = {
+  readonly [Key in keyof Options]?: Options[Key] | Config.Config<NonNullable<Options[Key]>>
+}
+
+/**
+ * Provides the services, with options from the configuration. Without options the key is `INFERENCE_API_KEY`, and the base URL
+ * `INFERENCE_BASE_URL` where that is set.
+ *
+ * Fails with `ConfigError` if the key is missing or empty.
+ *
+ * @example
+ * ```ts
+ * import { Config } from "effect"
+ * import { Inference } from "effect-inferencesh"
+ *
+ * const fromEnvironment = Inference.layerConfig()
+ *
+ * const custom = Inference.layerConfig({
+ *   apiKey: Config.redacted("ACME_INFERENCE_KEY"),
+ *   transport: "poll"
+ * })
+ * ```
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: ConfigOptions = {}
+): Layer.Layer<Services, ConfigError.ConfigError, HttpClient.HttpClient | FileSystem.FileSystem | Path.Path> =>
+  Layer.unwrapEffect(Effect.map(fromConfig(options), layer))
+
+const keyName = "INFERENCE_API_KEY"
+
+const whereToGetOne = "Create an API key at https://app.inference.sh/settings/keys"
+
+/** An empty variable reads as an empty secret: it is as good as missing. */
+const checkKey = (key: Redacted.Redacted<string>): Effect.Effect<Redacted.Redacted<string>, ConfigError.ConfigError> =>
+  Redacted.value(key).trim() === ""
+    ? Effect.fail(
+        ConfigError.InvalidData([keyName], `the API key is empty (default variable: ${keyName}). ${whereToGetOne}.`)
+      )
+    : Effect.succeed(key)
+
+const sayWhereToGetKey = (error: ConfigError.ConfigError): ConfigError.ConfigError =>
+  error._op === "MissingData" ? ConfigError.MissingData([...error.path], `${error.message}. ${whereToGetOne}.`) : error
+
+const fromConfig = (options: ConfigOptions): Effect.Effect<Options, ConfigError.ConfigError> =>
+  Effect.gen(function* () {
+    const apiKey = options.apiKey ?? Config.redacted(keyName)
+    const baseUrl = options.baseUrl ?? Config.withDefault(Config.string("INFERENCE_BASE_URL"), "")
+    return {
+      apiKey: yield* Effect.flatMap(Effect.mapError(from(apiKey), sayWhereToGetKey), checkKey),
+      baseUrl: (yield* from(baseUrl)) || undefined,
+      headers: yield* from(options.headers),
+      statusNumbering: yield* from(options.statusNumbering),
+      transport: yield* from(options.transport),
+      pollInterval: yield* from(options.pollInterval),
+      requestTimeout: yield* from(options.requestTimeout),
+      idleTimeout: yield* from(options.idleTimeout),
+      progressTimeout: yield* from(options.progressTimeout),
+      retry: yield* from(options.retry),
+      maxLineBytes: yield* from(options.maxLineBytes),
+      propagateTraces: yield* from(options.propagateTraces),
+      onNotice: yield* from(options.onNotice)
+    }
+  })
+
+const from = <A>(value: A | Config.Config<NonNullable<A>>): Effect.Effect<A, ConfigError.ConfigError> =>
+  Config.isConfig(value) ? value : Effect.succeed(value)
+
+/**
+ * Changes the HTTP client of the calls inside an effect: headers, timeouts, tracing. The change runs before the key is added, and cannot
+ * send it elsewhere. Uploads and downloads of bytes do not go through it.
+ *
+ * @example
+ * ```ts
+ * import { HttpClient, HttpClientRequest } from "@effect/platform"
+ * import { Inference, Tasks } from "effect-inferencesh"
+ *
+ * const forTeam = Tasks.get("7k2m9qd4r8v1x5c3b6n0zthwpa").pipe(
+ *   Inference.withClientTransform(HttpClient.mapRequest(HttpClientRequest.setHeader("x-team-id", "t1")))
+ * )
+ * ```
+ * @since 0.1.0
+ * @category configuration
+ */
+export const withClientTransform: {
+  (
+    f: (client: HttpClient.HttpClient) => HttpClient.HttpClient
+  ): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    f: (client: HttpClient.HttpClient) => HttpClient.HttpClient
+  ): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    f: (client: HttpClient.HttpClient) => HttpClient.HttpClient
+  ): Effect.Effect<A, E, R> =>
+    Effect.flatMap(ClientTransform, (outer) =>
+      Effect.provideService(effect, ClientTransform, (client) => f(outer(client)))
+    )
+)

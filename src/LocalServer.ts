@@ -1,0 +1,170 @@
+/**
+ * A server for your own apps that speaks the wire protocol of inference.sh: for development, tests, demos and hosting
+ * them yourself. It runs on a port, or in process behind an `HttpClient`.
+ *
+ * @since 0.1.0
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import type * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpServer from "@effect/platform/HttpServer"
+import type * as Path from "@effect/platform/Path"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type * as BaseApp from "./BaseApp.js"
+import type { FileError } from "./InferenceError.js"
+import { fromPlatformError } from "./internal/failure.js"
+import * as Server from "./internal/server/httpApp.js"
+import * as InProcess from "./internal/server/inProcess.js"
+import type * as Task from "./Task.js"
+
+/**
+ * What to serve, and how.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray<BaseApp.Any>> {
+  /** The apps. Of several with the same name the last answers references without a version. */
+  readonly apps: Apps
+  /** The key that clients must send. Without it any key will do. */
+  readonly apiKey?: Redacted.Redacted<string> | undefined
+  /** Where files are kept. Without it in a temporary directory, which goes with the server. */
+  readonly dataDirectory?: string | undefined
+  /** The integers that stand for statuses. Default `current`. */
+  readonly statusNumbering?: Task.StatusNumbering | undefined
+  /** The address that clients reach the server at, for the URLs of files. Default: the one that each request came to. */
+  readonly baseUrl?: string | undefined
+  /** How many instances of one app may be loaded at a time, one for each setup. Default 4. */
+  readonly maxInstances?: number | undefined
+  /** How many tasks are remembered: beyond it, those that ended are forgotten, the oldest first. Default 10 000. */
+  readonly maxTasks?: number | undefined
+  /** The largest JSON body, in bytes. Default 16 MiB. */
+  readonly maxBodySize?: number | undefined
+  /** The largest file, in bytes. Default 5 GiB. */
+  readonly maxFileSize?: number | undefined
+  /** How long an upload URL is valid. Default 15 minutes. */
+  readonly uploadExpiry?: Duration.DurationInput | undefined
+  /** How long a task's stream may be silent before a heartbeat. Default 10 seconds. */
+  readonly heartbeatInterval?: Duration.DurationInput | undefined
+  /** The generation of the protocol's reply envelopes, for testing clients. Default `v3`. */
+  readonly envelope?: "v1" | "v2" | "v3" | undefined
+}
+
+/**
+ * What a server with these apps needs: the disk, and whatever the apps need.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Requirements<Apps extends ReadonlyArray<BaseApp.Any>> =
+  | FileSystem.FileSystem
+  | Path.Path
+  | BaseApp.Requirements<Apps[number]>
+
+/**
+ * The server as an `HttpApp`, to mount in a server of your own. It lives in the surrounding scope: closing that cancels
+ * the running tasks, unloads the apps and removes the temporary directory.
+ *
+ * Fails with `FileError` where the directory for files cannot be made.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
+  options: Options<Apps>
+): Effect.Effect<HttpApp.Default, FileError, Requirements<Apps> | Scope.Scope> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const { dataDirectory } = options
+    const directory = yield* Effect.mapError(
+      dataDirectory === undefined
+        ? fs.makeTempDirectoryScoped({ prefix: "inferencesh-" })
+        : Effect.as(fs.makeDirectory(dataDirectory, { recursive: true }), dataDirectory),
+      (error) => fromPlatformError(error, dataDirectory ?? "the temporary directory", "Write")
+    )
+    return yield* Server.make<BaseApp.Requirements<Apps[number]>>({
+      apps: typed(options.apps),
+      directory,
+      numbering: options.statusNumbering ?? "current",
+      maxInstances: Math.max(1, options.maxInstances ?? 4),
+      maxTasks: Math.max(1, options.maxTasks ?? 10_000),
+      settings: {
+        apiKey: options.apiKey,
+        baseUrl: options.baseUrl,
+        envelope: options.envelope ?? "v3",
+        heartbeatInterval: options.heartbeatInterval ?? "10 seconds",
+        maxBodySize: options.maxBodySize ?? 16 * 1024 ** 2,
+        maxFileSize: options.maxFileSize ?? 5 * 1024 ** 3,
+        uploadExpiry: Duration.decode(options.uploadExpiry ?? "15 minutes")
+      }
+    })
+  })
+
+// Each app needs no more than all of them together, which TypeScript does not see through the conditional type.
+const typed = <Apps extends ReadonlyArray<BaseApp.Any>>(apps: Apps) =>
+  apps as ReadonlyArray<BaseApp.BaseApp<BaseApp.Any["app"], BaseApp.Requirements<Apps[number]>>>
+
+/**
+ * Serves on the `HttpServer` from the context.
+ *
+ * Fails with `FileError` where the directory for files cannot be made.
+ *
+ * @example
+ * ```ts
+ * import { createServer } from "node:http"
+ * import * as NodeContext from "@effect/platform-node/NodeContext"
+ * import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+ * import { Effect, Layer, Schema } from "effect"
+ * import { App, BaseApp, LocalServer } from "effect-inferencesh"
+ *
+ * const Echo = App.make("acme/echo", { input: { text: Schema.String }, output: { text: Schema.String } })
+ * const echo = BaseApp.make(Echo, { run: ({ text }) => Effect.succeed({ text }) })
+ *
+ * const server = LocalServer.layer({ apps: [echo] }).pipe(
+ *   Layer.provide(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 8400 })),
+ *   Layer.provide(NodeContext.layer)
+ * )
+ * // NodeRuntime.runMain(Layer.launch(server))
+ * ```
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <const Apps extends ReadonlyArray<BaseApp.Any>>(
+  options: Options<Apps>
+): Layer.Layer<never, FileError, HttpServer.HttpServer | Requirements<Apps>> =>
+  Layer.scopedDiscard(
+    Effect.flatMap(HttpServer.HttpServer, (server) => Effect.flatMap(make(options), (app) => server.serve(app)))
+  )
+
+/**
+ * The same server without a port: an `HttpClient` whose requests, to whatever origin, it answers in process.
+ *
+ * Fails with `FileError` where the directory for files cannot be made.
+ *
+ * @example
+ * ```ts
+ * import { HttpClient } from "@effect/platform"
+ * import * as NodeContext from "@effect/platform-node/NodeContext"
+ * import { Effect, Layer, Schema } from "effect"
+ * import { App, BaseApp, LocalServer } from "effect-inferencesh"
+ *
+ * const Echo = App.make("acme/echo", { input: { text: Schema.String }, output: { text: Schema.String } })
+ * const echo = BaseApp.make(Echo, { run: ({ text }) => Effect.succeed({ text }) })
+ *
+ * const program = HttpClient.get("https://api.inference.sh/tasks/unknown", { headers: { authorization: "Bearer key" } })
+ *
+ * const answered = program.pipe(
+ *   Effect.provide(LocalServer.layerHttpClient({ apps: [echo] }).pipe(Layer.provide(NodeContext.layer)))
+ * )
+ * ```
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerHttpClient = <const Apps extends ReadonlyArray<BaseApp.Any>>(
+  options: Options<Apps>
+): Layer.Layer<HttpClient.HttpClient, FileError, Requirements<Apps>> =>
+  Layer.scoped(HttpClient.HttpClient, Effect.map(make(options), InProcess.make))

@@ -1,0 +1,15 @@
+/**
+ * The modules of this package, as namespaces.
+ *
+ * @since 0.1.0
+ */
+export * as ApiClient from "./ApiClient.js"
+export * as App from "./App.js"
+export * as BaseApp from "./BaseApp.js"
+export * as File from "./File.js"
+export * as Files from "./Files.js"
+export * as Inference from "./Inference.js"
+export * as InferenceError from "./InferenceError.js"
+export * as LocalServer from "./LocalServer.js"
+export * as Task from "./Task.js"
+export * as Tasks from "./Tasks.js"

@@ -1,0 +1,164 @@
+/** From what a caller gives to the JSON that is sent: schemas encode it, files are found in it and replaced by their URLs. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as AST from "effect/SchemaAST"
+import * as File from "../File.js"
+import type { Issue } from "../InferenceError.js"
+import { InvalidRequest } from "../InferenceError.js"
+import { issuesOf } from "./failure.js"
+import { isJsonObject } from "./wire.js"
+
+const hasConstructor = (
+  schema: Schema.Schema.AnyNoContext
+): schema is Schema.Schema.AnyNoContext & {
+  readonly make: (props: unknown, options: { disableValidation: true }) => unknown
+} =>
+  Predicate.hasProperty(schema, "fields") && Predicate.hasProperty(schema, "make") && Predicate.isFunction(schema.make)
+
+/** Encodes decoded values, with the defaults of the schema's constructor filled in. */
+export const encode = (
+  app: string,
+  schema: Schema.Schema.AnyNoContext,
+  value: unknown
+): Effect.Effect<unknown, InvalidRequest> =>
+  Effect.suspend(() =>
+    Schema.encodeUnknown(schema, { errors: "all" })(
+      hasConstructor(schema) && (isJsonObject(value) || value === undefined)
+        ? schema.make(value ?? {}, { disableValidation: true })
+        : value
+    )
+  ).pipe(
+    Effect.map((encoded) => filesInFields(AST.encodedBoundAST(schema.ast), encoded)),
+    Effect.mapError((error) => new InvalidRequest({ app, issues: issuesOf(error) }))
+  )
+
+const isFileField = (ast: AST.AST): boolean =>
+  AST.getJSONSchemaAnnotation(ast).pipe(
+    Option.exists((jsonSchema) => Predicate.hasProperty(jsonSchema, "format") && jsonSchema.format === "file")
+  )
+
+/** Takes `data:` URIs for files, but only where the schema says that the field is one. */
+const filesInFields = (ast: AST.AST, value: unknown): unknown => {
+  if (typeof value === "string") {
+    return value.startsWith("data:") && (ast._tag === "Union" ? ast.types.some(isFileField) : isFileField(ast))
+      ? File.fromUri(value)
+      : ast._tag === "Refinement"
+        ? filesInFields(ast.from, value)
+        : value
+  }
+  if (File.isFile(value)) return value
+  switch (ast._tag) {
+    case "Union":
+      return ast.types.reduce((value, member) => filesInFields(member, value), value)
+    case "Refinement":
+      return filesInFields(ast.from, value)
+    case "Suspend":
+      return filesInFields(ast.f(), value)
+    case "TupleType":
+      return Array.isArray(value)
+        ? value.map((item: unknown, i) => {
+            const type = ast.elements[i]?.type ?? ast.rest[0]?.type
+            return type === undefined ? item : filesInFields(type, item)
+          })
+        : value
+    case "TypeLiteral": {
+      if (!isJsonObject(value)) return value
+      const typeOf = (key: string) =>
+        ast.propertySignatures.find((property) => property.name === key)?.type ?? ast.indexSignatures[0]?.type
+      return Object.fromEntries(
+        Object.entries(value).map(([key, item]) => {
+          const type = typeOf(key)
+          return [key, type === undefined ? item : filesInFields(type, item)]
+        })
+      )
+    }
+    default:
+      return value
+  }
+}
+
+const asFile = (value: unknown): File.File | undefined =>
+  File.isFile(value)
+    ? value
+    : value instanceof Uint8Array
+      ? File.fromBytes(value)
+      : value instanceof ArrayBuffer
+        ? File.fromBytes(new Uint8Array(value))
+        : value instanceof Blob
+          ? File.fromBlob(value)
+          : undefined
+
+type Path = ReadonlyArray<string | number>
+
+const isPlain = (value: object): boolean => {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || prototype === Object.prototype
+}
+
+/**
+ * Rebuilds a value as JSON with `onFile` in the place of each file. What JSON cannot hold is an issue: nothing is lost on
+ * the way without a word.
+ */
+const toJson = (value: unknown, onFile: (value: object, file: File.File) => unknown, issues: Array<Issue>): unknown => {
+  const go = (value: unknown, path: Path, above: ReadonlyArray<unknown>): unknown => {
+    const reject = (message: string): undefined => {
+      issues.push({ path, message })
+      return undefined
+    }
+    switch (typeof value) {
+      case "string":
+      case "boolean":
+      case "undefined":
+        return value
+      case "number":
+        return Number.isFinite(value) ? value : reject(`${value} is no JSON number`)
+      case "object":
+        break
+      default:
+        return reject(`a ${typeof value} cannot be sent as JSON`)
+    }
+    if (value === null) return null
+    const file = asFile(value)
+    if (file !== undefined) return onFile(value, file)
+    if (above.includes(value)) return reject("the value contains itself")
+    const below = [...above, value]
+    if (Array.isArray(value)) return value.map((item: unknown, i) => go(item, [...path, i], below) ?? null)
+    if (Predicate.hasProperty(value, "toJSON") && Predicate.isFunction(value.toJSON)) {
+      return go(value.toJSON(), path, below)
+    }
+    if (value instanceof Map || value instanceof Set) return reject("a Map or Set cannot be sent as JSON")
+    if (ArrayBuffer.isView(value)) return reject("only Uint8Array is sent as a file; this is another typed array")
+    if (!isPlain(value) && Predicate.isPromise(value)) return reject("a Promise cannot be sent as JSON")
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, go(item, [...path, key], below)]))
+  }
+  return go(value, [], [])
+}
+
+const uploadConcurrency = 4
+
+/**
+ * The JSON of a value: each distinct file in it is uploaded once, and replaced by its URL. Nothing is uploaded if any part
+ * cannot be sent.
+ */
+export const withFilesUploaded = <E, R>(
+  app: string,
+  value: unknown,
+  upload: (file: File.File) => Effect.Effect<File.File, E, R>
+): Effect.Effect<unknown, E | InvalidRequest, R> =>
+  Effect.gen(function* () {
+    const found = new Map<object, File.File>()
+    const issues: Array<Issue> = []
+    toJson(value, (key, file) => void found.set(key, file), issues)
+    if (issues.length > 0) return yield* new InvalidRequest({ app, issues })
+    const uris = new Map(
+      yield* Effect.forEach(
+        found,
+        ([key, file]) =>
+          Effect.map(File.isRemote(file) ? Effect.succeed(file) : upload(file), (stored) => [key, stored.uri] as const),
+        { concurrency: uploadConcurrency }
+      )
+    )
+    return toJson(value, (key) => uris.get(key), issues)
+  })

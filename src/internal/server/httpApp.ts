@@ -1,0 +1,102 @@
+/** All routes as one HttpApp: authentication before them, problems after them. */
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpRouter from "@effect/platform/HttpRouter"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import type * as Path from "@effect/platform/Path"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type * as App from "../../App.js"
+import type * as BaseApp from "../../BaseApp.js"
+import type * as Task from "../../Task.js"
+import * as FileRoutes from "./fileRoutes.js"
+import * as Files from "./files.js"
+import { safeEqual } from "./ids.js"
+import * as Pool from "./pool.js"
+import { host } from "./registry.js"
+import { failure, notFound, Problem } from "./reply.js"
+import type { Settings } from "./settings.js"
+import * as TaskRoutes from "./taskRoutes.js"
+import * as Tasks from "./tasks.js"
+import * as TaskWire from "./taskWire.js"
+
+/** Signed URLs and unguessable ones: their holders need no key. */
+const open = /^\/(uploads|app\/files)\//
+
+const authenticate = (settings: Settings, request: HttpServerRequest.HttpServerRequest) => {
+  const token = /^bearer +(\S+) *$/i.exec(request.headers.authorization ?? "")?.[1]
+  const valid =
+    token !== undefined && (settings.apiKey === undefined || safeEqual(token, Redacted.value(settings.apiKey)))
+  return valid
+    ? Effect.void
+    : Effect.fail(
+        new Problem({
+          status: 401,
+          code: "unauthorized",
+          detail: token === undefined ? "the request has no bearer token" : "the API key is not valid"
+        })
+      )
+}
+
+/** The path as routes know it: a former prefix and doubled slashes are tolerated. */
+const normalise = (url: string): string => {
+  const [path = "", ...query] = url.split("?")
+  const clean = path.replace(/\/{2,}/g, "/").replace(/^\/v1(?=\/)/, "")
+  const bare = clean.length > 1 ? clean.replace(/\/$/, "") : clean
+  return [bare, ...query].join("?")
+}
+
+export interface Options<R> {
+  readonly apps: ReadonlyArray<BaseApp.BaseApp<App.Any, R>>
+  readonly directory: string
+  readonly numbering: Task.StatusNumbering
+  readonly maxInstances: number
+  readonly maxTasks: number
+  readonly settings: Settings
+}
+
+export const make = <R>(
+  options: Options<R>
+): Effect.Effect<HttpApp.Default, never, R | FileSystem.FileSystem | Path.Path | Scope.Scope> =>
+  Effect.gen(function* () {
+    const { settings } = options
+    const files = yield* Files.make(options.directory)
+    // Made before the tasks, and so unloaded after them.
+    const apps = yield* Effect.forEach(options.apps, (base) =>
+      Effect.map(Pool.make(base, options.maxInstances), (pool) => ({ ...host(base), pool }))
+    )
+    const taskRoutes = yield* TaskRoutes.make<R>({
+      apps,
+      store: Tasks.makeStore(options.maxTasks),
+      wire: TaskWire.make(options.numbering),
+      files,
+      settings
+    })
+    const fileRoutes = yield* FileRoutes.make({ files, settings })
+    const router = yield* HttpRouter.toHttpApp(HttpRouter.concat(taskRoutes, fileRoutes))
+
+    return Effect.gen(function* () {
+      const original = yield* HttpServerRequest.HttpServerRequest
+      const request = original.modify({ url: normalise(original.url) })
+      if (!open.test(request.url)) yield* authenticate(settings, request)
+      return yield* Effect.provideService(router, HttpServerRequest.HttpServerRequest, request)
+    }).pipe(
+      Effect.catchTag("RouteNotFound", ({ request }) =>
+        Effect.fail(notFound(`${request.method} ${request.url.replace(/\?.*/s, "")}`))
+      ),
+      Effect.catchTag("Problem", (problem) => Effect.succeed(failure(settings.envelope, problem))),
+      Effect.catchAllCause((cause) =>
+        Cause.isInterrupted(cause)
+          ? Effect.failCause(cause)
+          : Effect.as(
+              Effect.logError("a request failed unexpectedly", cause),
+              failure(
+                settings.envelope,
+                new Problem({ status: 500, code: "internal_error", detail: "see the server's log" })
+              )
+            )
+      )
+    )
+  })

@@ -1,0 +1,31 @@
+import * as Effect from "effect/Effect"
+
+// 32 signs, so that a byte modulo 32 favours none.
+const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+
+/** 26 signs of 5 random bits each: nobody guesses one. */
+export const randomId: Effect.Effect<string> = Effect.sync(() =>
+  Array.from(crypto.getRandomValues(new Uint8Array(26)), (byte) => alphabet[byte % 32]).join("")
+)
+
+const hex = (bytes: ArrayBuffer): string =>
+  Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("")
+
+/** Whether two texts are the same, in a time that does not tell where they differ. */
+export const safeEqual = (left: string, right: string): boolean => {
+  const a = new TextEncoder().encode(left)
+  const b = new TextEncoder().encode(right)
+  let difference = a.length ^ b.length
+  for (let i = 0; i < a.length; i++) difference |= (a[i] ?? 0) ^ (b[i % Math.max(1, b.length)] ?? 0)
+  return difference === 0
+}
+
+/** Signs texts with a key that lives as long as this process. */
+export const makeSigner: Effect.Effect<(text: string) => Effect.Effect<string>> = Effect.map(
+  Effect.promise(() => crypto.subtle.generateKey({ name: "HMAC", hash: "SHA-256" }, false, ["sign"])),
+  (key) => (text) =>
+    Effect.map(
+      Effect.promise(() => crypto.subtle.sign("HMAC", key, new TextEncoder().encode(text))),
+      hex
+    )
+)

@@ -1,0 +1,52 @@
+import * as Effect from "effect/Effect"
+import * as File from "../../File.js"
+
+/**
+ * Replaces each `File` in a value. What holds no file stays the same object; what does is copied with its prototype, so
+ * that class instances remain such.
+ */
+export const mapFiles = (value: unknown, f: (file: File.File) => unknown): unknown => {
+  if (typeof value !== "object" || value === null) return value
+  if (File.isFile(value)) return f(value)
+  if (Array.isArray(value)) {
+    const items = value.map((item) => mapFiles(item, f))
+    return items.some((item, i) => item !== value[i]) ? items : value
+  }
+  const entries = Object.entries(value)
+  const changed = entries.flatMap(([key, item]) => {
+    const mapped = mapFiles(item, f)
+    return mapped === item ? [] : [[key, mapped] as const]
+  })
+  if (changed.length === 0) return value
+  const descriptors = Object.getOwnPropertyDescriptors(value)
+  const replaced = Object.fromEntries(
+    changed.map(([key, item]) => [key, { value: item, enumerable: true, configurable: true, writable: true }])
+  )
+  return Object.create(Object.getPrototypeOf(value), { ...descriptors, ...replaced })
+}
+
+/** All the files in a value, each once. */
+export const collectFiles = (value: unknown): ReadonlyArray<File.File> => {
+  const files = new Set<File.File>()
+  mapFiles(value, (file) => {
+    files.add(file)
+    return file
+  })
+  return Array.from(files)
+}
+
+/** Replaces each `File` in a value by what an effect makes of it, once for each. */
+export const forEachFile = <E, R>(
+  value: unknown,
+  f: (file: File.File) => Effect.Effect<unknown, E, R>
+): Effect.Effect<unknown, E, R> => {
+  const files = collectFiles(value)
+  if (files.length === 0) return Effect.succeed(value)
+  return Effect.map(
+    Effect.forEach(files, (file) => Effect.map(f(file), (replaced) => [file, replaced] as const), { concurrency: 4 }),
+    (pairs) => {
+      const replacements = new Map<File.File, unknown>(pairs)
+      return mapFiles(value, (file) => replacements.get(file))
+    }
+  )
+}

@@ -1,0 +1,159 @@
+/** The instances of one app: which are loaded, and who may use them. */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Scope from "effect/Scope"
+import type * as App from "../../App.js"
+import * as BaseApp from "../../BaseApp.js"
+import type { AppFailed } from "../../InferenceError.js"
+
+interface Slot<R> {
+  readonly key: string
+  /** Done once setup has ended; `undefined` where it did not get through. */
+  readonly ready: Deferred.Deferred<BaseApp.Instance | undefined>
+  /** The instance that had to make room for this one. */
+  readonly evicted: Slot<R> | undefined
+  /** There once setup begins. */
+  scope: Scope.CloseableScope | undefined
+  busy: number
+  idleSince: number
+}
+
+interface Waiter<R> {
+  readonly key: string
+  readonly granted: Deferred.Deferred<Slot<R>>
+  slot: Slot<R> | undefined
+}
+
+export interface Pool<R> {
+  /**
+   * An instance with this setup, for as long as the scope is open. Waits its turn while all are in use. There is one
+   * instance per `key`, which takes as many runs at a time as the app allows.
+   */
+  readonly use: (
+    key: string,
+    setup: unknown,
+    on: { readonly granted: Effect.Effect<void>; readonly cold: Effect.Effect<void> }
+  ) => Effect.Effect<BaseApp.Instance, AppFailed, R | Scope.Scope>
+}
+
+/** A pool of no more than `maxInstances`, all of them unloaded when the scope closes. */
+export const make = <R>(
+  base: BaseApp.BaseApp<App.Any, R>,
+  maxInstances: number
+): Effect.Effect<Pool<R>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const slots = new Map<string, Slot<R>>()
+    const waiters: Array<Waiter<R>> = []
+    let clock = 0
+
+    const unload = (slot: Slot<R> | undefined) =>
+      slot?.scope === undefined
+        ? Effect.void
+        : Effect.catchAllCause(Scope.close(slot.scope, Exit.void), (cause) =>
+            Effect.logWarning(`${base.app.name} did not unload cleanly`, cause)
+          )
+
+    yield* Effect.addFinalizer(() => Effect.forEach(slots.values(), unload, { discard: true }))
+
+    const take = (key: string): Slot<R> | undefined => {
+      const slot = slots.get(key)
+      if (slot !== undefined) {
+        if (slot.busy >= base.concurrency) return undefined
+        slot.busy++
+        return slot
+      }
+      const idle =
+        slots.size < maxInstances
+          ? undefined
+          : Array.from(slots.values())
+              .filter((other) => other.busy === 0)
+              .sort((a, b) => a.idleSince - b.idleSince)[0]
+      if (slots.size >= maxInstances && idle === undefined) return undefined
+      if (idle !== undefined) slots.delete(idle.key)
+      const fresh: Slot<R> = {
+        key,
+        ready: Deferred.unsafeMake(FiberId.none),
+        evicted: idle,
+        scope: undefined,
+        busy: 1,
+        idleSince: 0
+      }
+      slots.set(key, fresh)
+      return fresh
+    }
+
+    // In the order of arrival: a task for a setup that is not loaded gets the next instance that is idle.
+    const admit = () => {
+      for (const waiter of [...waiters]) {
+        const slot = take(waiter.key)
+        if (slot === undefined) continue
+        waiters.splice(waiters.indexOf(waiter), 1)
+        waiter.slot = slot
+        Deferred.unsafeDone(waiter.granted, Effect.succeed(slot))
+      }
+    }
+
+    const release = (slot: Slot<R>) =>
+      Effect.suspend(() => {
+        slot.busy--
+        slot.idleSince = ++clock
+        const unused = slot.busy === 0 && slot.scope === undefined && slots.get(slot.key) === slot
+        if (unused) slots.delete(slot.key)
+        return Effect.zipRight(unused ? unload(slot.evicted) : Effect.void, Effect.sync(admit))
+      })
+
+    const acquire = (key: string): Effect.Effect<Slot<R>, never, Scope.Scope> =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.suspend(() => {
+          const waiter: Waiter<R> = { key, granted: Deferred.unsafeMake(FiberId.none), slot: undefined }
+          waiters.push(waiter)
+          admit()
+          return restore(Deferred.await(waiter.granted)).pipe(
+            Effect.onInterrupt(() => {
+              if (waiter.slot !== undefined) return release(waiter.slot)
+              waiters.splice(waiters.indexOf(waiter), 1)
+              return Effect.void
+            }),
+            Effect.tap((slot) => Effect.addFinalizer(() => release(slot)))
+          )
+        })
+      )
+
+    const load = (slot: Slot<R>, setup: unknown, cold: Effect.Effect<void>) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          const scope = yield* Scope.make()
+          slot.scope = scope
+          yield* unload(slot.evicted)
+          return yield* restore(Effect.zipRight(cold, Scope.extend(BaseApp.startEncoded(base, setup), scope))).pipe(
+            Effect.onExit((exit) => {
+              if (Exit.isSuccess(exit)) return Deferred.succeed(slot.ready, exit.value)
+              if (slots.get(slot.key) === slot) slots.delete(slot.key)
+              return Effect.zipRight(unload(slot), Deferred.succeed(slot.ready, undefined))
+            })
+          )
+        })
+      )
+
+    const use: Pool<R>["use"] = (key, setup, on) =>
+      Effect.gen(function* () {
+        const slot = yield* acquire(key)
+        yield* on.granted
+        if (slot.scope === undefined) return yield* load(slot, setup, on.cold)
+        // Whoever loads it may fail or be cancelled: then this task tries for itself.
+        const instance = yield* Deferred.await(slot.ready)
+        return instance ?? (yield* use(key, setup, on))
+      })
+
+    return { use }
+  })
+
+/** The same text for equal JSON values, whatever the order of their keys. */
+export const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, item: unknown) =>
+    typeof item === "object" && item !== null && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : item
+  ) ?? "null"

@@ -1,0 +1,113 @@
+/** How the server answers: envelopes, problems, and the reading of bodies. */
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { isJsonObject } from "../wire.js"
+
+/** The generations of protocol.md §1.4. */
+export type Envelope = "v1" | "v2" | "v3"
+
+export interface FieldError {
+  readonly field: string
+  readonly message: string
+}
+
+/** A request that is answered with an error. */
+export class Problem extends Data.TaggedError("Problem")<{
+  readonly status: number
+  readonly code: string
+  readonly detail: string
+  readonly errors?: ReadonlyArray<FieldError>
+  readonly members?: { readonly [name: string]: unknown }
+}> {}
+
+export const notFound = (what: string) => new Problem({ status: 404, code: "not_found", detail: `${what} not found` })
+
+export const invalid = (detail: string, errors?: ReadonlyArray<FieldError>) =>
+  new Problem({ status: 400, code: "invalid_request", detail, ...(errors && { errors }) })
+
+const titles: Record<number, string> = {
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  409: "Conflict",
+  410: "Gone",
+  411: "Length Required",
+  413: "Content Too Large",
+  422: "Unprocessable Content",
+  500: "Internal Server Error"
+}
+
+export const success = (envelope: Envelope, data: unknown): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.unsafeJson(
+    envelope === "v1" ? { success: true, status: 200, data } : envelope === "v2" ? data : { data, messages: null }
+  )
+
+export const failure = (envelope: Envelope, problem: Problem): HttpServerResponse.HttpServerResponse => {
+  const { status, code, detail, errors, members } = problem
+  return envelope === "v1"
+    ? HttpServerResponse.unsafeJson(
+        { success: false, status, error: { code, message: detail, suggestions: [] }, errors, ...members },
+        { status }
+      )
+    : HttpServerResponse.unsafeJson(
+        {
+          type: `https://api.inference.sh/errors/${code}`,
+          title: titles[status] ?? "Error",
+          status,
+          detail,
+          errors,
+          ...members
+        },
+        { status, contentType: "application/problem+json" }
+      )
+}
+
+const tooLarge = (limit: number) =>
+  new Problem({ status: 413, code: "content_too_large", detail: `the body is larger than ${limit} bytes` })
+
+/** The length that the request announces. */
+export const contentLength = (request: HttpServerRequest.HttpServerRequest): number | undefined => {
+  const header = request.headers["content-length"]
+  return header !== undefined && /^\d+$/.test(header) ? Number(header) : undefined
+}
+
+/** The JSON body, of no more than `limit` bytes. No body is `undefined`. */
+export const readJson = (
+  request: HttpServerRequest.HttpServerRequest,
+  limit: number
+): Effect.Effect<unknown, Problem> => {
+  const length = contentLength(request)
+  if (length !== undefined && length > limit) return Effect.fail(tooLarge(limit))
+  if (length === 0 || (length === undefined && request.headers["transfer-encoding"] === undefined)) {
+    return Effect.succeed(undefined)
+  }
+  return request.stream.pipe(
+    Stream.mapError(() => invalid("the body broke off")),
+    Stream.mapAccum(0, (size, bytes) => [size + bytes.length, { size: size + bytes.length, bytes }]),
+    Stream.mapEffect(({ size, bytes }) => (size > limit ? Effect.fail(tooLarge(limit)) : Effect.succeed(bytes))),
+    Stream.decodeText(),
+    Stream.mkString,
+    Effect.flatMap((text) =>
+      text.trim() === ""
+        ? Effect.succeed(undefined)
+        : Effect.try({ try: (): unknown => JSON.parse(text), catch: () => invalid("the body is not JSON") })
+    )
+  )
+}
+
+/** The body where it must be an object. No body stands for `{}`. */
+export const readObject = (
+  request: HttpServerRequest.HttpServerRequest,
+  limit: number
+): Effect.Effect<{ readonly [key: string]: unknown }, Problem> =>
+  Effect.flatMap(readJson(request, limit), (body) =>
+    body == null
+      ? Effect.succeed({})
+      : isJsonObject(body)
+        ? Effect.succeed(body)
+        : Effect.fail(invalid("the body is not a JSON object"))
+  )

@@ -1,0 +1,113 @@
+/** What happens to a task between its creation and its end. */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Inspectable from "effect/Inspectable"
+import * as Logger from "effect/Logger"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as File from "../../File.js"
+import { AppFailed } from "../../InferenceError.js"
+import type { Files } from "./files.js"
+import { collectFiles, forEachFile } from "./mapFiles.js"
+import type { Pool } from "./pool.js"
+import * as Tasks from "./tasks.js"
+
+const taskLogger = (entry: Tasks.Entry) =>
+  Logger.make<unknown, void>(({ message, logLevel, cause, date }) => {
+    const parts = (Array.isArray(message) ? message : [message]).map((part) => Inspectable.toStringUnknown(part, 0))
+    if (!Cause.isEmpty(cause)) parts.push(Cause.pretty(cause))
+    const level = logLevel._tag === "Info" ? "" : `${logLevel.label} `
+    Tasks.unsafeLog(entry, logType(entry), level + parts.join(" "), date.getTime())
+  })
+
+const logType = (entry: Tasks.Entry) => (entry.state.status === "setting_up" ? Tasks.LogType.setup : Tasks.LogType.run)
+
+/** Runs a task to its end. Never fails: what goes wrong is the end of the task. */
+export const run = <R>(options: {
+  readonly entry: Tasks.Entry
+  readonly pool: Pool<R>
+  readonly setupKey: string
+  readonly files: Files
+}): Effect.Effect<void, never, Exclude<R, Scope.Scope>> => {
+  const { entry, pool, setupKey, files } = options
+  const { state } = entry
+
+  const process = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    if (state.runAt !== undefined && state.runAt > now) yield* Effect.sleep(state.runAt - now)
+    yield* Tasks.setStatus(entry, "queued")
+    const instance = yield* pool.use(setupKey, state.setup, {
+      granted: Effect.zipRight(Tasks.setStatus(entry, "scheduled"), Tasks.setStatus(entry, "preparing")),
+      cold: Effect.zipRight(Tasks.setStatus(entry, "serving"), Tasks.setStatus(entry, "setting_up"))
+    })
+    yield* Tasks.setStatus(entry, "running")
+
+    // A file that stays the same in each partial output is stored once.
+    const published = new Map<File.File, string>()
+    const publish = (output: unknown) =>
+      forEachFile(output, (file) => {
+        const uri = published.get(file)
+        return uri !== undefined
+          ? Effect.succeed(uri)
+          : Effect.tap(files.publish(file, state.origin), (uri) => Effect.sync(() => published.set(file, uri)))
+      })
+
+    const parts = instance.runParts(state.input, {
+      function: state.function,
+      taskId: state.id,
+      sessionId: state.sessionId,
+      log: (line) => Tasks.appendLog(entry, Tasks.LogType.run, line),
+      metadata: {
+        app_id: state.appId,
+        app_version_id: state.appVersionId,
+        app_variant: state.variant,
+        function: state.function
+      },
+      resolveFile: files.resolve
+    })
+    // The bytes are read before the app goes on: they may be gone afterwards.
+    const last = yield* Stream.runFoldEffect(
+      parts,
+      { output: undefined as unknown, final: false },
+      (_, { value, last }) =>
+        Effect.gen(function* () {
+          if (last && collectFiles(value).length > 0) yield* Tasks.setStatus(entry, "uploading")
+          const output = yield* publish(value)
+          if (!last) yield* Tasks.setOutput(entry, output)
+          return { output, final: last }
+        })
+    )
+    if (!last.final && published.size > 0) yield* Tasks.setStatus(entry, "uploading")
+    return last.output
+  })
+
+  return process.pipe(
+    Effect.scoped,
+    Effect.provide(Logger.add(taskLogger(entry))),
+    Effect.onExit(
+      Exit.match({
+        onSuccess: (output) => Tasks.finish(entry, { status: "completed", output }),
+        onFailure: (cause) =>
+          entry.state.status === "cancelling" || Cause.isInterruptedOnly(cause)
+            ? Tasks.finish(entry, { status: "cancelled" })
+            : Effect.zipRight(
+                Tasks.appendLog(entry, Tasks.LogType.task, Cause.pretty(cause, { renderErrorCause: true })),
+                Tasks.finish(entry, { status: "failed", error: reason(Cause.squash(cause)) })
+              )
+      })
+    ),
+    Effect.exit
+  )
+}
+
+/** Callers see the app's own words, as they would from the live service. */
+const reason = (error: unknown): string =>
+  error instanceof AppFailed
+    ? error.phase === "run"
+      ? error.detail
+      : `${error.phase}: ${error.detail}`
+    : error instanceof Error
+      ? error.message
+      : String(error)

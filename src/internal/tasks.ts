@@ -1,0 +1,356 @@
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type * as ApiClient from "../ApiClient.js"
+import * as App from "../App.js"
+import type * as Files from "../Files.js"
+import {
+  type ApiFailure,
+  type DecodeError,
+  InvalidRequest,
+  type Issue,
+  type StreamInterrupted,
+  TaskCancelled,
+  TaskFailed
+} from "../InferenceError.js"
+import * as Task from "../Task.js"
+import type * as Tasks from "../Tasks.js"
+import { decodeError, sessionLost } from "./failure.js"
+import { lastly } from "./lastly.js"
+import * as Metrics from "./metrics.js"
+import { list } from "./pagination.js"
+import * as Payload from "./payload.js"
+import { watch } from "./watch.js"
+import { field, isJsonObject, JsonObject, openEnum } from "./wire.js"
+
+/** What a task is expected to cost, protocol.md §3.6. */
+export interface Estimate extends Schema.Schema.Type<typeof Estimate> {}
+
+const Estimate = Schema.Struct({
+  confidence: field("confidence", openEnum("exact", "range", "unknown")),
+  microcents: field("microcents", Schema.Number),
+  min: field("min", Schema.Number),
+  max: field("max", Schema.Number),
+  dependsOn: field("depends_on", Schema.Array(Schema.String)),
+  error: field("estimate_error", Schema.String)
+})
+
+type AnyParams = Tasks.RunOptions & {
+  readonly input: unknown
+  readonly setup?: unknown
+  readonly function?: string
+}
+
+const nameOf = (app: Tasks.AppOrName): string => (typeof app === "string" ? app : app.name)
+
+/** A service that takes any JSON says so with the schema that takes anything. */
+const signatureOf = (app: Tasks.AppOrName, name: string | undefined): App.Signature | undefined =>
+  typeof app === "string"
+    ? { input: Schema.Unknown, output: Schema.Unknown }
+    : app.functions[name ?? App.defaultFunction(app)]
+
+const toIso = (time: DateTime.DateTime | Date): string =>
+  DateTime.isDateTime(time) ? DateTime.formatIso(time) : time.toISOString()
+
+const checkOptions = (app: string, params: AnyParams): ReadonlyArray<Issue> => {
+  const issues: Array<Issue> = []
+  const check = (isFine: boolean, path: string, message: string) => {
+    if (!isFine) issues.push({ path: [path], message })
+  }
+  check(app.trim() !== "", "app", "the name of the app is empty")
+  if (params.sessionTimeout !== undefined) {
+    const seconds = Duration.toSeconds(params.sessionTimeout)
+    check(seconds >= 1 && seconds <= 3600, "sessionTimeout", "it must be between 1 second and 1 hour")
+    check(params.session === "new", "sessionTimeout", 'it can be set only with session: "new"')
+  }
+  if (params.webhook !== undefined) check(URL.canParse(String(params.webhook)), "webhook", "it is no URL")
+  if (params.runAt instanceof Date) check(!Number.isNaN(params.runAt.getTime()), "runAt", "it is no valid date")
+  return issues
+}
+
+export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Service => {
+  const { settings } = api
+  const schemas = Task.schemas[settings.statusNumbering]
+  const pathOf = (id: string) => `/tasks/${encodeURIComponent(id)}`
+
+  /** The body of the request that starts a task. Everything that can be wrong with it is found before anything is sent. */
+  const prepare = Effect.fn("Tasks.prepare")(function* (app: Tasks.AppOrName, params: AnyParams) {
+    const name = nameOf(app)
+    const signature = signatureOf(app, params.function)
+    const issues = checkOptions(name, params)
+    if (signature === undefined) {
+      const message = `the contract has no function "${params.function}"`
+      return yield* new InvalidRequest({ app: name, issues: [...issues, { path: ["function"], message }] })
+    }
+    if (issues.length > 0) return yield* new InvalidRequest({ app: name, issues })
+    const setupSchema = typeof app === "string" ? Schema.Unknown : app.setup
+    const encoded = {
+      input: yield* Payload.encode(name, signature.input, params.input),
+      setup: params.setup === undefined ? undefined : yield* Payload.encode(name, setupSchema, params.setup)
+    }
+    const payload = yield* Payload.withFilesUploaded(name, encoded, files.upload)
+    return {
+      ...(isJsonObject(payload) ? payload : {}),
+      app: name,
+      function: params.function,
+      infra: params.infra,
+      variant: params.variant,
+      workers: params.workers,
+      webhook: params.webhook?.toString(),
+      session: params.session,
+      session_timeout:
+        params.sessionTimeout === undefined ? undefined : Math.round(Duration.toSeconds(params.sessionTimeout)),
+      run_at: params.runAt === undefined ? undefined : toIso(params.runAt),
+      metadata: params.metadata
+    }
+  })
+
+  const post = (body: unknown, params: AnyParams) =>
+    api.request({ method: "POST", path: "/apps/run", body, schema: JsonObject }).pipe(
+      Effect.mapError((error) => (params.session === undefined ? error : sessionLost(params.session)(error))),
+      Effect.flatMap((wire) =>
+        Effect.mapBoth(Schema.decodeUnknown(schemas.Task)(wire), {
+          onSuccess: (task) => ({ task, wire }),
+          onFailure: (error) => decodeError("reply to POST /apps/run", error)
+        })
+      )
+    )
+
+  const cancel: Tasks.Service["cancel"] = (id, options = {}) =>
+    api
+      .request({
+        method: "POST",
+        path: `${pathOf(id)}/cancel`,
+        body:
+          options.force === undefined && options.timeout === undefined
+            ? undefined
+            : {
+                force: options.force,
+                timeout: options.timeout === undefined ? undefined : Math.round(Duration.toSeconds(options.timeout))
+              },
+        idempotent: true,
+        taskId: id,
+        schema: Schema.Unknown
+      })
+      .pipe(
+        // The task was over already.
+        Effect.catchIf(
+          (error) => error._tag === "ApiError" && error.status === 409,
+          () => Effect.void
+        ),
+        Effect.asVoid
+      )
+
+  /**
+   * Starts a task that the scope owns: unless it is over or was lost sight of, closing the scope cancels it. The request goes on in
+   * a fiber of its own when this is interrupted, since only its reply tells which task to cancel.
+   */
+  const startOwned = (body: unknown, params: AnyParams, isSettled: () => boolean) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const posting = yield* Effect.forkScoped(Effect.interruptible(post(body, params)))
+        if (params.onInterrupt !== "leave") {
+          yield* Effect.addFinalizer(() =>
+            isSettled()
+              ? Effect.void
+              : lastly(Effect.flatMap(Fiber.join(posting), ({ task }) => cancel(task.id))).pipe(
+                  Effect.withSpan("Tasks.cancel")
+                )
+          )
+        }
+        return yield* restore(Fiber.join(posting))
+      })
+    )
+
+  /** The states that events tell of, and then the error that the last of them stands for. */
+  const snapshots = <E>(
+    events: Stream.Stream<Task.Event, E>
+  ): Stream.Stream<Task.Task, E | TaskFailed | TaskCancelled> =>
+    withOutcome(events).pipe(
+      Stream.filterMap((event) => (event._tag === "Snapshot" ? Option.some(event.task) : Option.none()))
+    )
+
+  const withOutcome = <E>(
+    events: Stream.Stream<Task.Event, E>
+  ): Stream.Stream<Task.Event, E | TaskFailed | TaskCancelled> =>
+    Stream.suspend(() => {
+      let last: Task.Task | undefined
+      const outcome = Stream.suspend(
+        (): Stream.Stream<never, TaskFailed | TaskCancelled> =>
+          last?.status === "failed"
+            ? Stream.fail(new TaskFailed({ task: last }))
+            : last?.status === "cancelled"
+              ? Stream.fail(new TaskCancelled({ task: last }))
+              : Stream.empty
+      )
+      return events.pipe(
+        Stream.map((event) => {
+          if (event._tag === "Snapshot") last = event.task
+          return event
+        }),
+        Stream.concat(outcome)
+      )
+    })
+
+  const typed = <A extends Tasks.AppOrName, Name extends Tasks.FunctionNameOf<A>>(app: A, name: Name | undefined) => {
+    const decode = Schema.decodeUnknown(signatureOf(app, name)?.output ?? Schema.Unknown)
+    return (task: Task.Task): Effect.Effect<Task.Task<Tasks.OutputOf<A, Name>>, DecodeError> => {
+      if (task.status === "completed") {
+        return Effect.mapBoth(decode(task.output), {
+          onSuccess: (output) => ({ ...task, output }),
+          onFailure: (error) => decodeError(`output of ${nameOf(app)}`, error, { taskId: task.id })
+        })
+      }
+      // While it runs, the service may show an empty or a half-made output: it is shown where it fits.
+      return task.output === undefined
+        ? Effect.succeed({ ...task, output: undefined })
+        : Effect.map(Effect.option(decode(task.output)), (output) => ({
+            ...task,
+            output: Option.getOrUndefined(output)
+          }))
+    }
+  }
+
+  const observe = (id: string) => watch(api, id, settings.transport)
+
+  const runStream: Tasks.Service["runStream"] = (app, params) =>
+    Stream.unwrapScoped(
+      Effect.gen(function* () {
+        const name = nameOf(app)
+        const body = yield* prepare(app, params)
+        const startedAt = yield* Clock.currentTimeMillis
+        let isSettled = false
+        const settle = () => {
+          isSettled = true
+        }
+        const { task, wire } = yield* startOwned(body, params, () => isSettled)
+        yield* Effect.annotateCurrentSpan({ "inference.task.id": task.id })
+        const ended = (task: Task.Task) =>
+          Effect.gen(function* () {
+            settle()
+            const took = Duration.millis((yield* Clock.currentTimeMillis) - startedAt)
+            yield* Effect.annotateCurrentSpan({ "inference.task.status": task.status })
+            yield* Metrics.taskEnded(name, task.status, took)
+          })
+        const followed: Stream.Stream<Task.Event, ApiFailure | StreamInterrupted> = watch(
+          api,
+          task.id,
+          params.transport ?? settings.transport,
+          wire
+        )
+        return snapshots(followed).pipe(
+          Stream.tap((task) => (Task.isTerminal(task.status) ? ended(task) : Effect.void)),
+          // Lost from sight, or over: not to be cancelled.
+          Stream.tapErrorCause(() => Effect.sync(settle)),
+          Stream.mapEffect(typed(app, params.function))
+        )
+      })
+    )
+
+  const spanOf = (app: Tasks.AppOrName) => ({ attributes: { "inference.app": nameOf(app) } })
+
+  const lastOf = <Output>(id: string | undefined, task: Option.Option<Task.Task<Output>>) =>
+    Option.match(Option.filter(task, Task.isCompleted), {
+      onSome: Effect.succeed,
+      onNone: () => Effect.die(new Error(`the stream of task ${id ?? ""} ended without a terminal state`))
+    })
+
+  const get: Tasks.Service["get"] = (id) => api.request({ path: pathOf(id), taskId: id, schema: schemas.Task })
+
+  return {
+    run: (app, params) =>
+      Effect.flatMap(Stream.runLast(runStream(app, params)), (task) => lastOf(undefined, task)).pipe(
+        Effect.withSpan("Tasks.run", spanOf(app))
+      ),
+
+    runStream: (app, params) => Stream.withSpan(runStream(app, params), "Tasks.runStream", spanOf(app)),
+
+    submit: (app, params) =>
+      prepare(app, params).pipe(
+        Effect.flatMap((body) => post(body, params)),
+        Effect.tap(({ task }) => Effect.annotateCurrentSpan({ "inference.task.id": task.id })),
+        Effect.flatMap(({ task }) => typed(app, params.function)(task)),
+        Effect.withSpan("Tasks.submit", spanOf(app))
+      ),
+
+    get: (id) => Effect.withSpan(get(id), "Tasks.get", { attributes: { "inference.task.id": id } }),
+
+    status: (id) =>
+      Effect.map(api.request({ path: `${pathOf(id)}/status`, taskId: id, schema: schemas.Patch }), (found) => ({
+        id,
+        status: found.status ?? "unknown",
+        updatedAt: found.updatedAt
+      })),
+
+    waitForCompletion: (id) =>
+      Effect.flatMap(Stream.runLast(snapshots(observe(id))), (task) => lastOf(id, task)).pipe(
+        Effect.withSpan("Tasks.waitForCompletion", { attributes: { "inference.task.id": id } })
+      ),
+
+    stream: (id) =>
+      Stream.withSpan(snapshots(observe(id)), "Tasks.stream", { attributes: { "inference.task.id": id } }),
+
+    events: (id) =>
+      Stream.withSpan(withOutcome(observe(id)), "Tasks.events", { attributes: { "inference.task.id": id } }),
+
+    cancel: (id, options) =>
+      Effect.withSpan(cancel(id, options), "Tasks.cancel", { attributes: { "inference.task.id": id } }),
+
+    remove: (id) =>
+      api
+        .request({ method: "DELETE", path: pathOf(id), taskId: id, schema: Schema.Unknown })
+        .pipe(Effect.asVoid, Effect.withSpan("Tasks.remove", { attributes: { "inference.task.id": id } })),
+
+    list: (query) => list(api, { method: "POST", path: "/tasks/list" }, schemas.Task, query),
+
+    listFeatured: (query) => list(api, { method: "GET", path: "/tasks/featured" }, schemas.Task, query),
+
+    logs: (id) => api.request({ path: `${pathOf(id)}/logs`, taskId: id, schema: schemas.Logs }),
+
+    timings: (id) => api.request({ path: `${pathOf(id)}/timings`, taskId: id, schema: schemas.Timings }),
+
+    telemetry: (id) =>
+      Effect.map(
+        api.request({
+          path: `${pathOf(id)}/telemetry`,
+          taskId: id,
+          schema: Schema.NullishOr(Schema.Array(Schema.Unknown))
+        }),
+        (rows) => rows ?? []
+      ),
+
+    setVisibility: (id, visibility) =>
+      api.request({
+        method: "POST",
+        path: `${pathOf(id)}/visibility`,
+        body: { visibility },
+        idempotent: true,
+        taskId: id,
+        schema: schemas.Task
+      }),
+
+    setFeatured: (id, isFeatured) =>
+      api.request({
+        method: "POST",
+        path: `${pathOf(id)}/featured`,
+        body: { is_featured: isFeatured },
+        idempotent: true,
+        taskId: id,
+        schema: schemas.Task
+      }),
+
+    estimate: (appId, request) =>
+      api.request({
+        method: "POST",
+        path: `/store/apps/${encodeURIComponent(appId)}/estimate`,
+        body: request,
+        idempotent: true,
+        schema: Estimate
+      })
+  }
+}

@@ -1,0 +1,51 @@
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+
+/** A string enum that keeps values this version does not know, and still completes the known ones in an editor. */
+export type Open<Known extends string> = Known | (string & {})
+
+/** The schema of an {@link Open} enum. */
+export const openEnum = <const Known extends string>(..._known: ReadonlyArray<Known>): Schema.Schema<Open<Known>> =>
+  Schema.declare((u: unknown): u is Open<Known> => typeof u === "string", { title: "open enum" })
+
+/** An optional field: absent or `null` on the wire is absent in the decoded value. */
+export const field = <A, I>(wireName: string, schema: Schema.Schema<A, I>) =>
+  Schema.optionalWith(schema, { nullable: true }).pipe(Schema.fromKey(wireName))
+
+/** An optional field holding an RFC 3339 time. A text that is no time is taken as absent: it must not cost the payload. */
+export const timestamp = (wireName: string) =>
+  Schema.optionalToOptional(Schema.NullishOr(Schema.String), Schema.UndefinedOr(Schema.DateTimeUtcFromSelf), {
+    decode: Option.flatMap((text) => (text == null ? Option.none() : DateTime.make(text))),
+    encode: Option.map((time) => time && DateTime.formatIso(time))
+  }).pipe(Schema.fromKey(wireName))
+
+/** Whole seconds on the wire. */
+export const DurationFromSeconds = Schema.transform(Schema.Number, Schema.DurationFromSelf, {
+  strict: true,
+  decode: (seconds) => Duration.seconds(seconds),
+  encode: (duration) => Math.round(Duration.toSeconds(duration))
+})
+
+/** Milliseconds on the wire. */
+export const DurationFromMillis = Schema.transform(Schema.Number, Schema.DurationFromSelf, {
+  strict: true,
+  decode: (millis) => Duration.millis(millis),
+  encode: Duration.toMillis
+})
+
+/** A JSON object whose fields are not looked into. */
+export const JsonObject = Schema.Record({ key: Schema.String, value: Schema.Unknown })
+
+export const isJsonObject = (u: unknown): u is { readonly [key: string]: unknown } =>
+  typeof u === "object" && u !== null && !Array.isArray(u)
+
+/** Whether two JSON values are equal. */
+export const sameJson = (a: unknown, b: unknown): boolean => {
+  if (a === b) return true
+  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, i) => sameJson(item, b[i]))
+  if (!isJsonObject(a) || !isJsonObject(b)) return false
+  const keys = Object.keys(a)
+  return keys.length === Object.keys(b).length && keys.every((key) => key in b && sameJson(a[key], b[key]))
+}
