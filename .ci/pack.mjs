@@ -42,12 +42,9 @@ await step("pack", () => {
   return `${packed.files.length} files, ${Math.round(packed.size / 1024)} kB`
 })
 
-await step("publint", () =>
+await step("publint", () => {
   run(process.execPath, [join(root, "node_modules/publint/src/cli.js"), tarball, "--strict"])
-    .trim()
-    .split("\n")
-    .at(-1)
-)
+})
 
 await step("install", () => {
   const peers = Object.entries(manifest.devDependencies).filter(

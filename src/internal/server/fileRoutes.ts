@@ -51,8 +51,7 @@ export const make = (options: { readonly files: Files; readonly settings: Settin
         return Effect.fail(fileTooLarge(settings.maxFileSize))
       return Effect.succeed({
         filename: text(file.filename),
-        // What has a line break in it would be no header.
-        contentType: text(file.content_type)?.replace(/[\r\n]/g, ""),
+        contentType: text(file.content_type),
         size: typeof size === "number" ? size : undefined,
         folder: text(file.path)
       })

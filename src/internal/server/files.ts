@@ -35,8 +35,10 @@ export const safeName = (name: string | undefined, contentType: string | undefin
     const extension = contentType && extensionOf(contentType)
     return extension ? `file.${extension}` : "file"
   }
-  // The end of a long name holds its extension.
-  return Array.from(safe).slice(-80).join("")
+  // The end of a long name holds its extension; file systems take 255 bytes.
+  const short = Array.from(safe).slice(-80)
+  while (new TextEncoder().encode(short.join("")).length > 200) short.shift()
+  return short.join("")
 }
 
 export const make = (directory: string) =>
@@ -60,8 +62,9 @@ export const make = (directory: string) =>
       readonly origin: string
     }) =>
       Effect.zipWith(randomId, Clock.currentTimeMillis, (id, now): FileRecord => {
-        const contentType =
-          options.contentType || (options.filename && contentTypeOf(options.filename)) || "application/octet-stream"
+        // It becomes a header, which other characters would break.
+        const given = options.contentType?.replace(/[^\x20-\x7e]/g, "").trim()
+        const contentType = given || (options.filename && contentTypeOf(options.filename)) || "application/octet-stream"
         const record: FileRecord = {
           ordinal: ++ordinal,
           id,
@@ -113,7 +116,7 @@ export const make = (directory: string) =>
 
     // The id cannot be guessed, so its path alone tells a URL of this server, under whatever name it was reached.
     const own = (uri: string | undefined): FileRecord | undefined => {
-      const match = uri === undefined ? null : /^https?:\/\/[^/]+\/app\/files\/([0-9a-z]{26})\/[^/]+$/.exec(uri)
+      const match = uri === undefined ? null : /^https?:\/\/.+\/app\/files\/([0-9a-z]{26})\/[^/?#]+$/.exec(uri)
       const record = match?.[1] === undefined ? undefined : records.get(match[1])
       return record?.stored ? record : undefined
     }

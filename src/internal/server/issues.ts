@@ -1,12 +1,18 @@
 import type * as ParseResult from "effect/ParseResult"
 import { issuesOf } from "../failure.js"
 
-/** What is wrong, and in which field, as the problem+json member `errors` says it. */
-export const fieldErrors = (prefix: string, error: ParseResult.ParseError) =>
-  issuesOf(error).map((issue) => ({ field: [prefix, ...issue.path].join("."), message: issue.message }))
+/** What is wrong, and in which field, as the problem+json member `errors` says it: each field once. */
+export const fieldErrors = (prefix: string, error: ParseResult.ParseError) => {
+  const fields = new Map<string, ReadonlyArray<string>>()
+  for (const { path, message } of issuesOf(error)) {
+    const field = [prefix, ...path].filter((part) => part !== "").join(".")
+    fields.set(field, [...(fields.get(field) ?? []), message])
+  }
+  return Array.from(fields, ([field, messages]) => ({ field, message: messages.join("; ") }))
+}
 
 /** The same as one line. */
 export const formatIssues = (error: ParseResult.ParseError): string =>
-  issuesOf(error)
-    .map((issue) => (issue.path.length === 0 ? issue.message : `${issue.path.join(".")}: ${issue.message}`))
+  fieldErrors("", error)
+    .map(({ field, message }) => (field === "" ? message : `${field}: ${message}`))
     .join("; ")

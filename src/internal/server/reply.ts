@@ -79,25 +79,35 @@ export const contentLength = (request: HttpServerRequest.HttpServerRequest): num
 export const readJson = (
   request: HttpServerRequest.HttpServerRequest,
   limit: number
-): Effect.Effect<unknown, Problem> => {
-  const length = contentLength(request)
-  if (length !== undefined && length > limit) return Effect.fail(tooLarge(limit))
-  if (length === 0 || (length === undefined && request.headers["transfer-encoding"] === undefined)) {
-    return Effect.succeed(undefined)
-  }
-  return request.stream.pipe(
-    Stream.mapError(() => invalid("the body broke off")),
-    Stream.mapAccum(0, (size, bytes) => [size + bytes.length, { size: size + bytes.length, bytes }]),
-    Stream.mapEffect(({ size, bytes }) => (size > limit ? Effect.fail(tooLarge(limit)) : Effect.succeed(bytes))),
-    Stream.decodeText(),
-    Stream.mkString,
-    Effect.flatMap((text) =>
-      text.trim() === ""
-        ? Effect.succeed(undefined)
-        : Effect.try({ try: (): unknown => JSON.parse(text), catch: () => invalid("the body is not JSON") })
+): Effect.Effect<unknown, Problem> =>
+  Effect.suspend(() => {
+    const length = contentLength(request)
+    if (length !== undefined && length > limit) return Effect.fail(tooLarge(limit))
+    if (length === 0 || (length === undefined && request.headers["transfer-encoding"] === undefined)) {
+      return Effect.succeed(undefined)
+    }
+    // What is too long is read on for a while, and dropped: a client that still sends would not see the answer.
+    const patience = limit + Math.max(limit, 1024 ** 2)
+    const parts: Array<Uint8Array> = []
+    let size = 0
+    return request.stream.pipe(
+      Stream.takeUntil((bytes) => {
+        size += bytes.length
+        if (size <= limit) parts.push(bytes)
+        return size > patience
+      }),
+      Stream.runDrain,
+      Effect.mapError(() => invalid("the body broke off")),
+      Effect.flatMap(() =>
+        size > limit ? Effect.fail(tooLarge(limit)) : Stream.mkString(Stream.decodeText(Stream.fromIterable(parts)))
+      ),
+      Effect.flatMap((text) =>
+        text.trim() === ""
+          ? Effect.succeed(undefined)
+          : Effect.try({ try: (): unknown => JSON.parse(text), catch: () => invalid("the body is not JSON") })
+      )
     )
-  )
-}
+  })
 
 /** The body where it must be an object. No body stands for `{}`. */
 export const readObject = (

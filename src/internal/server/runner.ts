@@ -45,10 +45,12 @@ export const run = <R>(options: {
     yield* Tasks.setStatus(entry, "running")
 
     // A file that stays the same in each partial output is stored once.
-    const published = new Map<File.File, string>()
+    const published = new WeakMap<File.File, string>()
+    let holdsFiles = false
     const publish = (output: unknown) =>
       forEachFile(output, (file) => {
         const uri = published.get(file)
+        holdsFiles = true
         return uri !== undefined
           ? Effect.succeed(uri)
           : Effect.tap(files.publish(file, state.origin), (uri) => Effect.sync(() => published.set(file, uri)))
@@ -79,7 +81,7 @@ export const run = <R>(options: {
           return { output, final: last }
         })
     )
-    if (!last.final && published.size > 0) yield* Tasks.setStatus(entry, "uploading")
+    if (!last.final && holdsFiles) yield* Tasks.setStatus(entry, "uploading")
     return last.output
   })
 

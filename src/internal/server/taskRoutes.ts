@@ -2,6 +2,7 @@ import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberMap from "effect/FiberMap"
@@ -119,14 +120,31 @@ export const make = <R>(options: {
       })
     })
 
-    const cancel = (entry: Tasks.Entry) =>
+    /** Not awaited: the app's finalizers take their time, after which the task is given up. */
+    const cancel = (entry: Tasks.Entry, timeout: Duration.DurationInput) =>
       Effect.gen(function* () {
-        if (Task.isTerminal(entry.state.status)) return
-        yield* Tasks.setStatus(entry, "cancelling")
-        const fiber = yield* FiberMap.get(fibers, entry.state.id).pipe(Effect.option)
-        // Not awaited: the app's finalizers may take their time.
-        if (Option.isSome(fiber)) yield* Fiber.interruptAsFork(fiber.value, yield* Effect.fiberId)
-      })
+        const { id, status } = entry.state
+        if (Task.isTerminal(status)) return
+        if (status !== "cancelling") {
+          yield* Tasks.setStatus(entry, "cancelling")
+          const fiber = yield* Effect.option(FiberMap.get(fibers, id))
+          if (Option.isSome(fiber)) yield* Fiber.interruptAsFork(fiber.value, yield* Effect.fiberId)
+        }
+        const givenUp = Effect.timeoutTo(Tasks.ended(entry), {
+          duration: timeout,
+          onSuccess: () => Effect.void,
+          onTimeout: () => Tasks.finish(entry, { status: "cancelled" })
+        })
+        fork(`cancel ${id}`, Effect.flatten(givenUp))
+      }).pipe(Effect.uninterruptible)
+
+    const cancelTask = Effect.gen(function* () {
+      const found = yield* entry
+      const body = yield* bodyOf
+      const asked = typeof body.timeout === "number" && body.timeout >= 0 ? body.timeout : 30
+      yield* cancel(found, Duration.seconds(body.force === true ? 0 : asked))
+      return ok(null)
+    })
 
     const streamTask = Effect.gen(function* () {
       const found = yield* entry
@@ -178,7 +196,7 @@ export const make = <R>(options: {
 
     const remove = Effect.gen(function* () {
       const found = yield* entry
-      yield* cancel(found)
+      yield* cancel(found, 0)
       store.remove(found.state.id)
       return HttpServerResponse.empty({ status: 204 })
     })
@@ -207,10 +225,7 @@ export const make = <R>(options: {
         Effect.map(entry, ({ state }) => ok(wire.status(state)))
       ),
       HttpRouter.get("/tasks/:id/stream", streamTask),
-      HttpRouter.post(
-        "/tasks/:id/cancel",
-        Effect.flatMap(entry, (found) => Effect.as(Effect.uninterruptible(cancel(found)), ok(null)))
-      ),
+      HttpRouter.post("/tasks/:id/cancel", cancelTask),
       HttpRouter.del("/tasks/:id", remove),
       HttpRouter.get(
         "/tasks/:id/logs",

@@ -1,0 +1,73 @@
+/**
+ * The time of tasks against the official JavaScript SDK, over the same server in the same run, as ratios: `npm run bench -- tasks`.
+ * Below 1, this package is the faster one.
+ */
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as Array from "effect/Array"
+import * as Console from "effect/Console"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Order from "effect/Order"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { App, Tasks } from "effect-inferencesh"
+import { NodeInference } from "effect-inferencesh/node"
+import * as Sdk from "./officialSdk.js"
+import { startServer } from "./startServer.js"
+
+const Echo = App.make("bench/echo", { input: { text: Schema.String }, output: { text: Schema.String } })
+const Count = App.make("bench/count", { input: { to: Schema.Int }, output: { text: Schema.String } })
+
+const rounds = 7
+
+const median = (values: ReadonlyArray<number>): number =>
+  Array.sort(values, Order.number)[Math.floor(values.length / 2)] ?? Number.NaN
+
+/** Takes turns, so that whatever else the machine does hits both. */
+const compare = <R>(
+  what: string,
+  ours: Effect.Effect<unknown, unknown, R>,
+  theirs: () => Promise<unknown>
+): Effect.Effect<void, unknown, R> =>
+  Effect.gen(function* () {
+    yield* ours
+    yield* Effect.promise(theirs)
+    const times = yield* Effect.replicateEffect(
+      Effect.all([Effect.timed(ours), Effect.timed(Effect.promise(theirs))]),
+      rounds
+    )
+    const our = median(times.map(([[took]]) => Duration.toMillis(took)))
+    const their = median(times.map(([, [took]]) => Duration.toMillis(took)))
+    yield* Console.log(
+      `${what}: ${(our / their).toFixed(2)} of the official SDK (${our.toFixed(0)} ms, ${their.toFixed(0)} ms)`
+    )
+  })
+
+export const main = Effect.gen(function* () {
+  const baseUrl = yield* startServer
+  const { inference } = yield* Sdk.load
+  const client = inference({ apiKey: "bench", baseUrl })
+  const range = Array.range(1, 200)
+  const run = Tasks.run(Echo, { input: { text: "hi" } })
+  const theirRun = () => client.run({ app: "bench/echo", input: { text: "hi" } })
+
+  yield* Effect.provide(
+    Effect.gen(function* () {
+      yield* compare("50 tasks, one after the other", Effect.replicateEffect(run, 50, { discard: true }), async () => {
+        for (let i = 0; i < 50; i++) await theirRun()
+      })
+      yield* compare(
+        "200 tasks at once",
+        Effect.forEach(range, () => run, { concurrency: "unbounded" }),
+        () => Promise.all(range.map(theirRun))
+      )
+      yield* compare(
+        "a task with 2,000 partial outputs",
+        Stream.runDrain(Tasks.runStream(Count, { input: { to: 2000 } })),
+        () => client.run({ app: "bench/count", input: { to: 2000 } }, { onUpdate: () => {} })
+      )
+    }),
+    NodeInference.layer({ apiKey: Redacted.make("bench"), baseUrl })
+  )
+}).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
