@@ -14,6 +14,7 @@ process.on("exit", () => rmSync(scratch, { recursive: true, force: true }))
 
 const run = (command, args, options) =>
   execFileSync(command, args, { cwd: scratch, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], ...options })
+const evaluate = (code) => run(process.execPath, ["--input-type=module", "--eval", code])
 const step = async (title, body) => {
   try {
     console.log(`ok ${title}${((note) => (note ? `: ${note}` : ""))(await body())}`)
@@ -63,17 +64,13 @@ await step("import", () => {
     [`${manifest.name}/node`]: modules.filter((name) => name.startsWith("Node")),
     ...Object.fromEntries(modules.map((name) => [`${manifest.name}/${name}`, []]))
   }
-  run(process.execPath, [
-    "--input-type=module",
-    "--eval",
-    `
+  evaluate(`
     for (const [entry, names] of Object.entries(${JSON.stringify(entries)})) {
       const module = await import(entry)
       const missing = names.filter((name) => typeof module[name] !== "object")
       if (missing.length > 0) throw new Error(entry + " does not export " + missing.join(", "))
     }
-  `
-  ])
+  `)
   return Object.keys(entries).join(" ")
 })
 
@@ -81,16 +78,12 @@ await step("internal modules are blocked", () => {
   const paths = readdirSync(join(root, "src/internal"), { recursive: true })
     .filter((file) => file.endsWith(".ts"))
     .map((file) => `${manifest.name}/internal/${file.slice(0, -".ts".length)}`)
-  run(process.execPath, [
-    "--input-type=module",
-    "--eval",
-    `
+  evaluate(`
     for (const path of ${JSON.stringify(paths)}) {
       const error = await import(path).then(() => undefined, (error) => error)
       if (error?.code !== "ERR_PACKAGE_PATH_NOT_EXPORTED") throw new Error(path + " can be imported")
     }
-  `
-  ])
+  `)
 })
 
 const bundle = (options) =>
@@ -137,16 +130,8 @@ await step("the root entry reaches no node: module of its own", async () => {
   )
   const builtins = [...packages].filter(isBuiltin)
   assert(builtins.length === 0, `it reaches ${builtins.join(", ")}`)
-  return `it imports ${[
-    ...new Set(
-      [...packages].map((path) =>
-        path
-          .split("/")
-          .slice(0, path.startsWith("@") ? 2 : 1)
-          .join("/")
-      )
-    )
-  ].join(" ")}`
+  const names = [...packages].map((path) => /^(@[^/]+\/)?[^/]+/.exec(path)[0])
+  return `it imports ${[...new Set(names)].join(" ")}`
 })
 
 for (const [title, options] of [

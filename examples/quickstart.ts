@@ -6,9 +6,8 @@ import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
-import { File, Files, Task, Tasks } from "effect-inferencesh"
+import type * as Stream from "effect/Stream"
+import { File, Files, type Task, Tasks } from "effect-inferencesh"
 import { NodeInference } from "effect-inferencesh/node"
 import * as Args from "./quickstart/args.js"
 import { filesIn } from "./quickstart/filesIn.js"
@@ -24,21 +23,13 @@ const { bold, bytes, dim, green, print } = Terminal
 const upload = (path: string) =>
   Files.uploadStream(File.fromPath(path)).pipe(
     Progress.show(basename(path)),
-    Stream.filter(Files.UploadEvent.$is("Done")),
-    Stream.runLast,
-    Effect.map((done) => Option.getOrThrow(done).file),
+    Files.uploaded,
     Terminal.onInterrupt("Interrupted: no task was started.")
   )
 
 /** Follows a task to its end, with its statuses and its log. The stream owns the task: interrupting it cancels the task. */
 const follow = <Out>(tasks: Stream.Stream<Task.Task<Out>, Tasks.RunError, Tasks.Tasks>) =>
-  tasks.pipe(
-    Timeline.show,
-    Stream.filter(Task.isCompleted),
-    Stream.runLast,
-    Effect.map(Option.getOrThrow),
-    Terminal.onInterrupt("Interrupted: the task was cancelled.")
-  )
+  tasks.pipe(Timeline.show, Tasks.completed, Terminal.onInterrupt("Interrupted: the task was cancelled."))
 
 /** The demo: our own app, on a server inside of this program. */
 const demo = Effect.fn(
@@ -53,9 +44,9 @@ const demo = Effect.fn(
     const saved = yield* Files.downloadTo(output.image, out)
     const took = (yield* Clock.currentTimeMillis) - startedAt
 
-    const [before = 0, after = 0] = [original.size, saved.size]
+    const [before, after] = [original.size ?? 0, saved.size]
     const change = `${after > before ? "+" : "−"}${Math.round((Math.abs(after - before) / before) * 100)}%`
-    yield* print(`\n${green("✓")} ${bold(saved.path ?? "")}\n`)
+    yield* print(`\n${green("✓")} ${bold(saved.path)}\n`)
     yield* print(`  ${dim("picture")}  ${output.width}×${output.height}, in greys`)
     yield* print(`  ${dim("size")}     ${bytes(before)} → ${bytes(after)} (${change})`)
     yield* print(`  ${dim("colours")}  ${output.colors.map((hex) => `${Terminal.swatch(hex)}${hex}`).join("  ")}`)
@@ -75,7 +66,7 @@ const live = Effect.fn(
     yield* print(`\n${JSON.stringify(output, null, 2)}`)
     for (const file of filesIn(output)) {
       const saved = yield* Files.downloadTo(file, out)
-      yield* print(`${green("✓")} ${bold(saved.path ?? "")} ${dim(bytes(saved.size ?? 0))}`)
+      yield* print(`${green("✓")} ${bold(saved.path)} ${dim(bytes(saved.size))}`)
     }
   },
   Effect.provide(NodeInference.layerConfig()),

@@ -5,18 +5,22 @@
  * @since 0.1.0
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
-import type * as Headers from "@effect/platform/Headers"
+import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
+import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ApiFailure } from "./InferenceError.js"
 import { DecodeError, isTransient, TransportError } from "./InferenceError.js"
@@ -169,6 +173,13 @@ export class ApiClient extends Context.Tag("effect-inferencesh/ApiClient")<ApiCl
 
 type Unanswered = Omit<Request<unknown>, "schema">
 
+/** What is known of a request, for its errors. */
+interface About {
+  readonly method: string
+  readonly url: string
+  readonly taskId: string | undefined
+}
+
 const defaultBaseUrl = "https://api.inference.sh"
 
 const maxErrorBytes = 64 * 1024
@@ -206,44 +217,59 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
     const apiKey = Redacted.make(Redacted.value(options.apiKey).trim())
     const origin = originOf(settings.baseUrl)
 
-    /** Replies may quote the key: it must not come back in an error. */
+    /** Replies may quote the key: it must not come back in an error or a log. */
     const scrub = (text: string): string =>
       Redacted.value(apiKey) === "" ? text : text.replaceAll(Redacted.value(apiKey), "<redacted>")
 
-    const authorise = (request: HttpClientRequest.HttpClientRequest) => {
-      const url = request.url.startsWith("/") ? settings.baseUrl + request.url : request.url
-      if (origin === undefined || originOf(url) !== origin) {
-        return Effect.fail(
-          new HttpClientError.RequestError({
-            request: HttpClientRequest.setUrl(request, url),
+    const addressOf = (path: string): string => (path.startsWith("/") ? settings.baseUrl + path : path)
+
+    const authorise = (request: HttpClientRequest.HttpClientRequest) =>
+      Effect.gen(function* () {
+        if (origin === undefined || originOf(request.url) !== origin) {
+          return yield* new HttpClientError.RequestError({
+            request,
             reason: "InvalidUrl",
             ...(origin !== undefined && { cause: new Failure.ForeignOrigin() })
           })
-        )
-      }
-      return Effect.succeed(
-        request.pipe(
-          HttpClientRequest.setUrl(url),
+        }
+        // Found out here, since some HTTP clients quote the value that they refuse.
+        if (!/^[\x20-\x7e]*$/.test(Redacted.value(apiKey))) {
+          return yield* new HttpClientError.RequestError({
+            request,
+            reason: "Encode",
+            cause: new Error("the API key has characters that no header can hold")
+          })
+        }
+        const span = options.propagateTraces ? yield* Effect.option(Effect.currentSpan) : Option.none()
+        return request.pipe(
           HttpClientRequest.setHeaders({ "x-client-source": "effect-inferencesh", ...options.headers }),
-          HttpClientRequest.bearerToken(apiKey)
+          Option.isSome(span) ? HttpClientRequest.setHeaders(HttpTraceContext.toHeaders(span.value)) : identity,
+          HttpClientRequest.bearerToken(apiKey),
+          hideHeaders
+        )
+      })
+
+    const authorised = plain.pipe(
+      HttpClient.withTracerPropagation(false),
+      HttpClient.mapRequestEffect(authorise),
+      HttpClient.transformResponse((send) =>
+        send.pipe(
+          Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
+          Effect.locally(Headers.currentRedactedNames, [/./])
         )
       )
-    }
+    )
 
-    // The user's change of the client lies under the authorisation: it runs first, and cannot redirect the key.
-    const authorised = (inner: HttpClient.HttpClient): HttpClient.HttpClient =>
-      inner.pipe(
-        HttpClient.withTracerPropagation(options.propagateTraces ?? false),
-        HttpClient.mapRequestEffect(authorise),
-        HttpClient.transformResponse(Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }))
+    // The user's change of the client wraps the authorised one from outside: it neither sees the key nor directs it.
+    const send = (
+      request: HttpClientRequest.HttpClientRequest,
+      through: HttpClient.HttpClient["execute"]
+    ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> =>
+      Effect.flatMap(ClientTransform, (transform) =>
+        transform(opaque(through)).execute(HttpClientRequest.setUrl(request, addressOf(request.url)))
       )
 
-    const current = Effect.map(ClientTransform, (transform) => authorised(transform(plain)))
-
-    const client: HttpClient.HttpClient = HttpClient.makeWith<never, never, HttpClientError.HttpClientError, never>(
-      Effect.flatMap((request) => Effect.flatMap(current, (authorised) => authorised.execute(request))),
-      Effect.succeed
-    )
+    const client = opaque((request) => send(request, authorised.execute))
 
     const requestOf = (request: Unanswered): HttpClientRequest.HttpClientRequest => {
       const made = HttpClientRequest.make(request.method ?? "GET")(request.path).pipe(
@@ -252,65 +278,74 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
       return request.body === undefined ? made : HttpClientRequest.bodyUnsafeJson(made, request.body)
     }
 
+    const aboutOf = (request: {
+      readonly method?: string
+      readonly path: string
+      readonly taskId?: string
+    }): About => ({
+      method: request.method ?? "GET",
+      url: Failure.withoutQuery(addressOf(request.path)),
+      taskId: request.taskId
+    })
+
     /** Sends a request and waits for the headers of the reply. The connection belongs to the scope. */
     const open = (
       made: HttpClientRequest.HttpClientRequest,
-      about: Failure.About
-    ): Effect.Effect<HttpClientResponse.HttpClientResponse, ApiFailure, Scope.Scope> => {
-      const known = {
-        method: made.method,
-        url: settings.baseUrl + Failure.withoutQuery(made.url),
-        taskId: about.taskId
-      }
-      return Effect.flatMap(current, (authorised) => HttpClient.withScope(authorised).execute(made)).pipe(
-        Effect.mapError((error) => {
-          const failure = Failure.fromHttpClientError(error, about)
-          return new TransportError({ ...failure, url: known.url, detail: failure.detail && scrub(failure.detail) })
-        }),
-        Effect.timeoutFail({
-          duration: settings.requestTimeout,
-          onTimeout: () => new TransportError({ ...known, reason: "Timeout" })
-        }),
-        Effect.flatMap((response) =>
-          response.status >= 200 && response.status < 300
-            ? Effect.succeed(response)
-            : Effect.gen(function* () {
-                const body = yield* Effect.orElseSucceed(readText(bytesOf(response, known), maxErrorBytes), () => "")
-                return yield* Effect.fail(
-                  Failure.fromStatus(
-                    response.status,
-                    scrub(body),
-                    {
-                      ...known,
-                      requestId: response.headers["x-request-id"],
-                      retryAfter: yield* Failure.retryAfter(response.headers, response.status),
-                      location: response.headers.location
-                    },
-                    about
-                  )
-                )
-              })
+      about: About
+    ): Effect.Effect<HttpClientResponse.HttpClientResponse, ApiFailure, Scope.Scope> =>
+      Effect.gen(function* () {
+        const scope = yield* Effect.scope
+        const response = yield* send(made, (request) =>
+          Scope.extend(HttpClient.withScope(authorised).execute(request), scope)
+        ).pipe(
+          Effect.mapError((error) => {
+            const failure = Failure.fromHttpClientError(error)
+            return new TransportError({ ...failure, ...about, detail: failure.detail && scrub(failure.detail) })
+          }),
+          Effect.timeoutFail({
+            duration: settings.requestTimeout,
+            onTimeout: () => new TransportError({ ...about, reason: "Timeout" })
+          })
         )
-      )
-    }
+        if (response.status >= 200 && response.status < 300) return response
+        const body = yield* Effect.orElseSucceed(
+          readText(Stream.interruptAfter(bytesOf(response, about), settings.idleTimeout), maxErrorBytes),
+          () => ""
+        )
+        const { location, "x-request-id": requestId } = response.headers
+        return yield* Effect.fail(
+          Failure.fromStatus(
+            response.status,
+            scrub(body),
+            {
+              ...about,
+              requestId: requestId && scrub(requestId),
+              retryAfter: yield* Failure.retryAfter(response.headers, response.status),
+              location: location && scrub(location)
+            },
+            about
+          )
+        )
+      })
 
     const bytesOf = (
       response: HttpClientResponse.HttpClientResponse,
-      known: { readonly method: string; readonly url: string; readonly taskId: string | undefined }
+      about: About
     ): Stream.Stream<Uint8Array, TransportError> =>
       response.stream.pipe(
         Stream.catchAll((error) => {
           if (error.reason === "EmptyBody") return Stream.empty
           const failure = Failure.fromHttpClientError(error)
-          return Stream.fail(new TransportError({ ...failure, ...known, reason: "Disconnected" }))
+          const detail = failure.detail && scrub(failure.detail)
+          return Stream.fail(new TransportError({ ...failure, ...about, detail, reason: "Disconnected" }))
         }),
-        Stream.timeoutFail(() => new TransportError({ ...known, reason: "Idle" }), settings.idleTimeout)
+        Stream.timeoutFail(() => new TransportError({ ...about, reason: "Idle" }), settings.idleTimeout)
       )
 
     const notify = (notice: Notice) =>
       Effect.zipRight(
-        Effect.logDebug(`inference.sh: ${notice.message}`).pipe(
-          Effect.annotateLogs({ code: notice.code, level: notice.level })
+        Effect.logDebug(scrub(`inference.sh: ${notice.message}`)).pipe(
+          Effect.annotateLogs({ code: scrub(notice.code), level: scrub(notice.level) })
         ),
         options.onNotice?.(notice) ?? Effect.void
       )
@@ -318,12 +353,10 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
     const attempt = (request: Unanswered): Effect.Effect<unknown, ApiFailure> =>
       Effect.scoped(
         Effect.gen(function* () {
-          const made = requestOf(request)
-          const about = { taskId: request.taskId }
-          const known = { method: made.method, url: settings.baseUrl + Failure.withoutQuery(made.url), ...about }
-          const response = yield* open(made, about)
-          const body = response.status === 204 ? "" : yield* readText(bytesOf(response, known))
-          const reply = { ...known, status: response.status }
+          const about = aboutOf(request)
+          const response = yield* open(requestOf(request), about)
+          const body = response.status === 204 ? "" : yield* readText(bytesOf(response, about))
+          const reply = { ...about, status: response.status }
           const { data, notices } = yield* Effect.orElse(unwrap(body, reply), () => unwrap(scrub(body), reply))
           yield* Effect.forEach(notices, notify, { discard: true })
           return data
@@ -343,37 +376,46 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
           : attempt(request)
       ).pipe(
         Effect.flatMap((data) =>
-          Effect.mapError(Schema.decodeUnknown(request.schema)(data), (error) =>
-            Failure.decodeError(`reply to ${method} ${request.path}`, error, {
-              method,
-              url: settings.baseUrl + request.path,
-              taskId: request.taskId
-            })
-          )
+          Effect.mapError(Schema.decodeUnknown(request.schema)(data), (error) => {
+            const about = aboutOf(request)
+            return Failure.decodeError(`reply to ${method} ${about.url}`, error, about)
+          })
         ),
         Metrics.request(method)
       )
     }
 
-    const stream: Service["stream"] = ({ path, taskId }) =>
+    const stream: Service["stream"] = (request) =>
       Stream.unwrapScoped(
         Effect.gen(function* () {
-          const made = HttpClientRequest.get(path, {
+          const made = HttpClientRequest.get(request.path, {
             headers: { accept: "application/x-ndjson", "cache-control": "no-cache", "accept-encoding": "identity" }
           })
-          const known = { method: "GET", url: settings.baseUrl + path, taskId }
-          const response = yield* open(made, { taskId })
-          return Framing.frames(
-            Framing.formatOf(response.headers["content-type"]),
-            settings.maxLineBytes
-          )(bytesOf(response, known)).pipe(
-            Stream.mapError((error) => (error._tag === "DecodeError" ? new DecodeError({ ...error, ...known }) : error))
+          const about = aboutOf(request)
+          const response = yield* open(made, about)
+          return bytesOf(response, about).pipe(
+            Framing.frames(Framing.formatOf(response.headers["content-type"]), settings.maxLineBytes),
+            Stream.mapError((error) => (error._tag === "DecodeError" ? new DecodeError({ ...error, ...about }) : error))
           )
         })
       )
 
     return { settings, client, request, stream }
   })
+
+/** A client whose work cannot be taken apart by a change of the client. */
+const opaque = (execute: HttpClient.HttpClient["execute"]): HttpClient.HttpClient =>
+  HttpClient.makeWith<never, never, HttpClientError.HttpClientError, never>(Effect.flatMap(execute), Effect.succeed)
+
+/** Replies and failures of the HTTP client hold the whole request: the values of its headers must not be printed with them. */
+const hideHeaders = (request: HttpClientRequest.HttpClientRequest): HttpClientRequest.HttpClientRequest => {
+  const { headers } = request
+  const toJSON = () => Headers.redact(headers, /./)
+  // On the prototype: fetch does not take headers with symbols of their own.
+  const hidden = { toJSON: { value: toJSON }, [NodeInspectSymbol]: { value: toJSON } }
+  Object.setPrototypeOf(headers, Object.create(Object.getPrototypeOf(headers), hidden))
+  return request
+}
 
 /** The text of a body, or of its first `limit` bytes: what is left is not read, the connection is closed instead. */
 const readText = <E>(bytes: Stream.Stream<Uint8Array, E>, limit = Number.POSITIVE_INFINITY): Effect.Effect<string, E> =>

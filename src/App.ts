@@ -310,6 +310,14 @@ export const defaultFunction = (app: Any): string =>
   "run" in app.functions ? "run" : (Object.keys(app.functions)[0] ?? "run")
 
 /**
+ * The schemas of a function by its name, which may come from anywhere.
+ *
+ * @internal
+ */
+export const signature = (app: Any, name: string): Signature | undefined =>
+  Object.hasOwn(app.functions, name) ? app.functions[name] : undefined
+
+/**
  * Types a completed task that was got by its id: decodes its output with the contract's schema.
  *
  * Fails with `DecodeError` if the output does not fit, or if the task has not completed.
@@ -342,14 +350,14 @@ export const decodeOutput = <A extends Any, const Name extends FunctionName<A> =
     )
   }
   const name = options?.function ?? (task.function || defaultFunction(app))
-  const signature = app.functions[name]
-  if (signature === undefined) {
+  const found = signature(app, name)
+  if (found === undefined) {
     return Effect.fail(
       new DecodeError({ subject, path: [], taskId: task.id, detail: `the contract has no function "${name}"` })
     )
   }
   return Effect.map(
-    Effect.mapError(Schema.decodeUnknown(signature.output)(task.output), (error) =>
+    Effect.mapError(Schema.decodeUnknown(found.output)(task.output), (error) =>
       decodeError(subject, error, { taskId: task.id })
     ),
     (output): Task.Completed<Output<A, Name>> => ({ ...task, status: "completed", output })

@@ -68,6 +68,27 @@ export interface File extends Metadata, Inspectable.Inspectable {
 }
 
 /**
+ * A file that is stored somewhere: its URL is known.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Stored extends File {
+  readonly uri: string
+}
+
+/**
+ * A file on this machine: its path and its size are known.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Local extends File {
+  readonly path: string
+  readonly size: number
+}
+
+/**
  * Where the bytes of a file are.
  *
  * @since 0.1.0
@@ -83,7 +104,8 @@ export type Source =
 const Proto = {
   ...Inspectable.BaseProto,
   toJSON(this: File) {
-    return metadataOf(this)
+    const { uri, ...metadata } = metadataOf(this)
+    return { ...metadata, ...(uri !== undefined && { uri: uri.startsWith("data:") ? withoutQuery(uri) : uri }) }
   }
 }
 
@@ -94,7 +116,8 @@ const metadataOf = (file: File): Metadata => {
   )
 }
 
-const make = (source: Source, metadata: Metadata): File =>
+/** @internal */
+export const make = <M extends Metadata>(source: Source, metadata: M): File & M =>
   Object.assign(
     // The bytes are no enumerable property: printing or serialising a file shows what it is, not what it holds.
     Object.create(Proto, { [TypeId]: { value: source } }),
@@ -109,7 +132,7 @@ const nameInUri = (uri: string): string | undefined => {
   return name === undefined ? undefined : Option.getOrElse(Option.liftThrowable(decodeURIComponent)(name), () => name)
 }
 
-const withContentType = (metadata: Metadata): Metadata => ({
+const withContentType = <M extends Metadata>(metadata: M) => ({
   ...metadata,
   contentType: metadata.contentType ?? (metadata.filename && contentTypeOf(metadata.filename))
 })
@@ -146,7 +169,7 @@ export const fromPath = (path: string, metadata: Omit<Metadata, "path" | "uri" |
  * @since 0.1.0
  * @category constructors
  */
-export const fromUri = (uri: string, metadata: Omit<Metadata, "uri"> = {}): File => {
+export const fromUri = (uri: string, metadata: Omit<Metadata, "uri"> = {}): Stored => {
   const data = Option.getOrUndefined(parseDataUri(uri))
   return make(
     { _tag: "Uri", uri },

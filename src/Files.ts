@@ -11,6 +11,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Mailbox from "effect/Mailbox"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as ApiClient from "./ApiClient.js"
@@ -54,7 +55,7 @@ export interface UploadOptions {
  */
 export type UploadEvent = Data.TaggedEnum<{
   Progress: { readonly sent: number; readonly total: number }
-  Done: { readonly file: File.File }
+  Done: { readonly file: File.Stored }
 }>
 
 /**
@@ -80,12 +81,12 @@ export type UploadError = ApiFailure | FileError
  * @category services
  */
 export interface Service {
-  readonly upload: (source: UploadSource, options?: UploadOptions) => Effect.Effect<File.File, UploadError>
+  readonly upload: (source: UploadSource, options?: UploadOptions) => Effect.Effect<File.Stored, UploadError>
   readonly uploadStream: (source: UploadSource, options?: UploadOptions) => Stream.Stream<UploadEvent, UploadError>
   readonly download: (file: File.File) => Stream.Stream<Uint8Array, FileError>
-  readonly downloadTo: (file: File.File, directory: string) => Effect.Effect<File.File, FileError>
-  readonly get: (id: string) => Effect.Effect<File.File, ApiFailure>
-  readonly list: (query?: ListQuery) => Stream.Stream<File.File, ApiFailure>
+  readonly downloadTo: (file: File.File, directory: string) => Effect.Effect<File.Local, FileError>
+  readonly get: (id: string) => Effect.Effect<File.Stored, ApiFailure>
+  readonly list: (query?: ListQuery) => Stream.Stream<File.Stored, ApiFailure>
   readonly remove: (id: string) => Effect.Effect<void, ApiFailure>
 }
 
@@ -203,7 +204,7 @@ export const layer: Layer.Layer<
  * @since 0.1.0
  * @category operations
  */
-export const upload = (source: UploadSource, options?: UploadOptions): Effect.Effect<File.File, UploadError, Files> =>
+export const upload = (source: UploadSource, options?: UploadOptions): Effect.Effect<File.Stored, UploadError, Files> =>
   Effect.flatMap(Files, (files) => files.upload(source, options))
 
 /**
@@ -220,6 +221,30 @@ export const uploadStream = (
   options?: UploadOptions
 ): Stream.Stream<UploadEvent, UploadError, Files> =>
   Stream.unwrap(Effect.map(Files, (files) => files.uploadStream(source, options)))
+
+/**
+ * Consumes the events of an upload and gives the stored file: what {@link upload} is to {@link uploadStream}.
+ *
+ * @example
+ * ```ts
+ * import { Console, Stream } from "effect"
+ * import { File, Files } from "effect-inferencesh"
+ *
+ * const stored = Files.uploadStream(File.fromPath("./film.mp4")).pipe(
+ *   Stream.tap((event) => (event._tag === "Progress" ? Console.log(event.sent / event.total) : Console.log("done"))),
+ *   Files.uploaded
+ * )
+ * ```
+ * @since 0.1.0
+ * @category operations
+ */
+export const uploaded = <E, R>(events: Stream.Stream<UploadEvent, E, R>): Effect.Effect<File.Stored, E, R> =>
+  Effect.flatMap(Stream.runLast(events), (last) =>
+    Option.match(Option.filter(last, UploadEvent.$is("Done")), {
+      onSome: ({ file }) => Effect.succeed(file),
+      onNone: () => Effect.dieMessage("the stream of events ended before the upload was done")
+    })
+  )
 
 /**
  * The bytes of a file, as a stream.
@@ -250,7 +275,7 @@ export const download = (file: File.File): Stream.Stream<Uint8Array, FileError, 
  * @since 0.1.0
  * @category operations
  */
-export const downloadTo = (file: File.File, directory: string): Effect.Effect<File.File, FileError, Files> =>
+export const downloadTo = (file: File.File, directory: string): Effect.Effect<File.Local, FileError, Files> =>
   Effect.flatMap(Files, (files) => files.downloadTo(file, directory))
 
 /**
@@ -261,7 +286,7 @@ export const downloadTo = (file: File.File, directory: string): Effect.Effect<Fi
  * @since 0.1.0
  * @category operations
  */
-export const get = (id: string): Effect.Effect<File.File, ApiFailure, Files> =>
+export const get = (id: string): Effect.Effect<File.Stored, ApiFailure, Files> =>
   Effect.flatMap(Files, (files) => files.get(id))
 
 /**
@@ -272,7 +297,7 @@ export const get = (id: string): Effect.Effect<File.File, ApiFailure, Files> =>
  * @since 0.1.0
  * @category operations
  */
-export const list = (query?: ListQuery): Stream.Stream<File.File, ApiFailure, Files> =>
+export const list = (query?: ListQuery): Stream.Stream<File.Stored, ApiFailure, Files> =>
   Stream.unwrap(Effect.map(Files, (files) => files.list(query)))
 
 /**

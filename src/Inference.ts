@@ -112,7 +112,7 @@ const fromConfig = (options: ConfigOptions): Effect.Effect<Options, ConfigError.
     const baseUrl = options.baseUrl ?? Config.withDefault(Config.string("INFERENCE_BASE_URL"), "")
     return {
       apiKey: yield* Effect.flatMap(Effect.mapError(from(apiKey), sayWhereToGetKey), checkKey),
-      baseUrl: (yield* from(baseUrl)) || undefined,
+      baseUrl: (yield* from(baseUrl))?.trim() || undefined,
       headers: yield* from(options.headers),
       statusNumbering: yield* from(options.statusNumbering),
       transport: yield* from(options.transport),
@@ -131,7 +131,7 @@ const from = <A>(value: A | Config.Config<NonNullable<A>>): Effect.Effect<A, Con
   Config.isConfig(value) ? value : Effect.succeed(value)
 
 /**
- * Changes the HTTP client of the calls inside an effect: headers, timeouts, tracing. The change runs before the key is added, and cannot
+ * Changes the HTTP client of the calls inside an effect: headers, timeouts, tracing. The change neither sees the key nor can
  * send it elsewhere. Uploads and downloads of bytes do not go through it.
  *
  * @example

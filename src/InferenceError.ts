@@ -122,10 +122,14 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("Invali
   issues: Schema.Array(Issue)
 }) {
   override get message() {
-    const issues = this.issues.map(formatIssue).join("; ")
+    const issues = this.issues.map(formatIssue).filter((issue) => issue !== this.detail)
     return this.status === undefined
-      ? `The request${this.app ? ` to ${this.app}` : ""} was not sent: ${issues}. Correct the input.`
-      : describe({ ...this, detail: this.detail ?? issues }, "was refused", "Correct the input.")
+      ? `The request${this.app ? ` to ${this.app}` : ""} was not sent: ${issues.join("; ")}. Correct the input.`
+      : describe(
+          { ...this, detail: [this.detail, issues.join("; ")].filter(Boolean).join(": ") },
+          "was refused",
+          "Correct the input."
+        )
   }
 }
 

@@ -4,9 +4,12 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
-import * as Schema from "effect/Schema"
+import type * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import type * as Schema from "effect/Schema"
 import * as internal from "./internal/status.js"
-import { DurationFromMillis, DurationFromSeconds, field, JsonObject, openEnum, timestamp } from "./internal/wire.js"
+import { schemas } from "./internal/taskSchemas.js"
+import type { Open } from "./internal/wire.js"
 
 /**
  * Names for the statuses, for those who prefer constants to literals.
@@ -82,164 +85,6 @@ export const statusCode = (status: TaskStatus, numbering: StatusNumbering = "cur
 export const statusFromCode = (code: number, numbering: StatusNumbering = "current"): TaskStatus =>
   internal.statusFromCode(code, numbering)
 
-const makeSchemas = (numbering: StatusNumbering) => {
-  const Status = Schema.transform(Schema.Union(Schema.Number, Schema.String), Schema.Literal(...internal.names), {
-    strict: true,
-    decode: (wire) =>
-      typeof wire === "number"
-        ? internal.statusFromCode(wire, numbering)
-        : (internal.statusFromName(wire) ?? "unknown"),
-    encode: (status) => internal.statusCode(status, numbering)
-  })
-
-  const StatusEvent = Schema.Struct({
-    id: field("id", Schema.String),
-    taskId: field("task_id", Schema.String),
-    status: field("status", Status),
-    createdAt: timestamp("created_at"),
-    eventTime: timestamp("event_time")
-  })
-
-  const Log = Schema.Struct({
-    id: field("id", Schema.String),
-    taskId: field("task_id", Schema.String),
-    type: field("log_type", LogTypeFromWire),
-    content: Schema.optionalWith(Schema.String, { default: () => "", nullable: true }),
-    createdAt: timestamp("created_at"),
-    updatedAt: timestamp("updated_at")
-  })
-
-  const fields = {
-    shortId: field("short_id", Schema.String),
-    createdAt: timestamp("created_at"),
-    updatedAt: timestamp("updated_at"),
-    deletedAt: timestamp("deleted_at"),
-    userId: field("user_id", Schema.String),
-    user: field("user", Schema.Unknown),
-    teamId: field("team_id", Schema.String),
-    team: field("team", Schema.Unknown),
-    orgId: field("org_id", Schema.String),
-    visibility: field("visibility", openEnum("private", "team", "org", "public", "unlisted")),
-    isFeatured: field("is_featured", Schema.Boolean),
-    appId: field("app_id", Schema.String),
-    appVersionId: field("app_version_id", Schema.String),
-    app: field("app", Schema.Unknown),
-    appVersion: field("app_version", Schema.Unknown),
-    appVariant: field("app_variant", Schema.String),
-    function: field("function", Schema.String),
-    infra: field("infra", openEnum("cloud", "private", "private_first")),
-    workers: field("workers", Schema.Array(Schema.String)),
-    graphId: field("graph_id", Schema.String),
-    flowRunId: field("flow_run_id", Schema.String),
-    subFlowRunId: field("sub_flow_run_id", Schema.String),
-    chatId: field("chat_id", Schema.String),
-    agentId: field("agent_id", Schema.String),
-    agentVersionId: field("agent_version_id", Schema.String),
-    agent: field("agent", Schema.Unknown),
-    engineId: field("engine_id", Schema.String),
-    engine: field("engine", Schema.Unknown),
-    workerId: field("worker_id", Schema.String),
-    worker: field("worker", Schema.Unknown),
-    runAt: timestamp("run_at"),
-    webhook: field("webhook", Schema.String),
-    setup: field("setup", Schema.Unknown),
-    input: field("input", Schema.Unknown),
-    output: field("output", Schema.Unknown),
-    error: field("error", Schema.String),
-    rating: field(
-      "rating",
-      openEnum(
-        "safe",
-        "sexual_suggestive",
-        "sexual_explicit",
-        "violence_non_graphic",
-        "violence_graphic",
-        "gore",
-        "unrated"
-      )
-    ),
-    events: field("events", Schema.Array(StatusEvent)),
-    logs: field("logs", Schema.Array(Log)),
-    usageEvents: field("usage_events", Schema.Array(Schema.Unknown)),
-    sessionId: field("session_id", Schema.String),
-    sessionTimeout: field("session_timeout", DurationFromSeconds),
-    socket: field("socket", Schema.Unknown)
-  }
-
-  return {
-    StatusEvent,
-    Log,
-    Task: Schema.compose(
-      StatusTextDecides,
-      Schema.Struct({
-        id: Schema.String,
-        status: Schema.optionalWith(Status, { default: () => "unknown", nullable: true }),
-        ...fields
-      }),
-      { strict: false }
-    ),
-    Patch: Schema.compose(
-      StatusTextDecides,
-      Schema.Struct({ id: field("id", Schema.String), status: field("status", Status), ...fields }),
-      { strict: false }
-    ),
-    Logs: Schema.Struct({
-      taskId: field("task_id", Schema.String),
-      status: field("status", Status),
-      events: Schema.optionalWith(Schema.Array(StatusEvent), { default: () => [], nullable: true }),
-      logs: Schema.optionalWith(Schema.Array(Log), { default: () => [], nullable: true })
-    }),
-    Timings: Schema.Struct({
-      taskId: field("task_id", Schema.String),
-      status: field("status", Status),
-      totalDuration: field("total_duration_ms", DurationFromMillis),
-      groups: Schema.optionalWith(Schema.Array(TimingGroup), { default: () => [], nullable: true }),
-      events: Schema.optionalWith(
-        Schema.Array(
-          Schema.Struct({
-            status: field("status", Status),
-            timestamp: timestamp("timestamp"),
-            duration: field("duration_ms", DurationFromMillis),
-            nextStatus: field("next_status", Status)
-          })
-        ),
-        { default: () => [], nullable: true }
-      )
-    })
-  }
-}
-
-// `status_text` is the same in both numberings, so where it is sent it wins over the integer.
-const StatusTextDecides = Schema.transform(JsonObject, JsonObject, {
-  strict: true,
-  decode: (wire) => {
-    const name = typeof wire.status_text === "string" ? internal.statusFromName(wire.status_text) : undefined
-    return name === undefined ? wire : { ...wire, status: name }
-  },
-  encode: (wire) => wire
-})
-
-const logTypes: ReadonlyArray<string> = ["build", "run", "serve", "setup", "task"]
-
-const LogTypeFromWire = Schema.transform(Schema.Union(Schema.Number, Schema.String), openEnum("build", "run", "serve", "setup", "task"), {
-  strict: true,
-  decode: (wire) => (typeof wire === "number" ? (logTypes[wire] ?? String(wire)) : wire),
-  encode: (type) => {
-    const code = logTypes.indexOf(type)
-    return code === -1 ? type : code
-  }
-})
-
-const TimingGroup = Schema.Struct({
-  label: field("label", Schema.String),
-  startAt: timestamp("start_at"),
-  endAt: timestamp("end_at"),
-  duration: field("duration_ms", DurationFromMillis)
-})
-
-/** @internal */
-export const schemas = { current: makeSchemas("current"), documented: makeSchemas("documented") }
-
 /**
  * A task as the service reports it. Only `id` and `status` are always there: a service may leave out or send `null` for
  * any other field. `output` holds the latest partial output while the task runs, and the result when it is completed.
@@ -247,8 +92,65 @@ export const schemas = { current: makeSchemas("current"), documented: makeSchema
  * @since 0.1.0
  * @category models
  */
-export interface Task<Output = unknown> extends Omit<(typeof schemas.current.Task)["Type"], "output"> {
+export interface Task<Output = unknown> {
+  readonly id: string
+  readonly shortId?: string | undefined
+  readonly status: TaskStatus
+  readonly createdAt?: DateTime.Utc | undefined
+  readonly updatedAt?: DateTime.Utc | undefined
+  readonly deletedAt?: DateTime.Utc | undefined
+  readonly userId?: string | undefined
+  readonly user?: unknown
+  readonly teamId?: string | undefined
+  readonly team?: unknown
+  readonly orgId?: string | undefined
+  readonly visibility?: Open<"private" | "team" | "org" | "public" | "unlisted"> | undefined
+  readonly isFeatured?: boolean | undefined
+  readonly appId?: string | undefined
+  readonly appVersionId?: string | undefined
+  /** The record of the app, as it comes. */
+  readonly app?: unknown
+  readonly appVersion?: unknown
+  readonly appVariant?: string | undefined
+  readonly function?: string | undefined
+  readonly infra?: Open<"cloud" | "private" | "private_first"> | undefined
+  readonly workers?: ReadonlyArray<string> | undefined
+  readonly graphId?: string | undefined
+  readonly flowRunId?: string | undefined
+  readonly subFlowRunId?: string | undefined
+  readonly chatId?: string | undefined
+  readonly agentId?: string | undefined
+  readonly agentVersionId?: string | undefined
+  readonly agent?: unknown
+  readonly engineId?: string | undefined
+  readonly engine?: unknown
+  readonly workerId?: string | undefined
+  readonly worker?: unknown
+  readonly runAt?: DateTime.Utc | undefined
+  readonly webhook?: string | undefined
+  readonly setup?: unknown
+  /** The input with the URLs of its files. */
+  readonly input?: unknown
   readonly output?: Output | undefined
+  /** Why the task failed, in the words of the app or the service. */
+  readonly error?: string | undefined
+  readonly rating?:
+    | Open<
+        | "safe"
+        | "sexual_suggestive"
+        | "sexual_explicit"
+        | "violence_non_graphic"
+        | "violence_graphic"
+        | "gore"
+        | "unrated"
+      >
+    | undefined
+  readonly events?: ReadonlyArray<StatusEvent> | undefined
+  readonly logs?: ReadonlyArray<Log> | undefined
+  readonly usageEvents?: ReadonlyArray<unknown> | undefined
+  readonly sessionId?: string | undefined
+  readonly sessionTimeout?: Duration.Duration | undefined
+  readonly socket?: unknown
 }
 
 /**
@@ -276,7 +178,15 @@ export interface Completed<Output = unknown> extends Task<Output> {
  * @since 0.1.0
  * @category models
  */
-export interface Log extends Schema.Schema.Type<typeof schemas.current.Log> {}
+export interface Log {
+  readonly id?: string | undefined
+  readonly taskId?: string | undefined
+  /** The part of the app's life that wrote it. */
+  readonly type?: Open<"build" | "run" | "serve" | "setup" | "task"> | undefined
+  readonly content: string
+  readonly createdAt?: DateTime.Utc | undefined
+  readonly updatedAt?: DateTime.Utc | undefined
+}
 
 /**
  * A row of a task's history: it entered `status` at `eventTime`.
@@ -284,7 +194,13 @@ export interface Log extends Schema.Schema.Type<typeof schemas.current.Log> {}
  * @since 0.1.0
  * @category models
  */
-export interface StatusEvent extends Schema.Schema.Type<typeof schemas.current.StatusEvent> {}
+export interface StatusEvent {
+  readonly id?: string | undefined
+  readonly taskId?: string | undefined
+  readonly status?: TaskStatus | undefined
+  readonly createdAt?: DateTime.Utc | undefined
+  readonly eventTime?: DateTime.Utc | undefined
+}
 
 /**
  * What `Tasks.logs` answers: the log rows and the status history of one task.
@@ -292,7 +208,12 @@ export interface StatusEvent extends Schema.Schema.Type<typeof schemas.current.S
  * @since 0.1.0
  * @category models
  */
-export interface Logs extends Schema.Schema.Type<typeof schemas.current.Logs> {}
+export interface Logs {
+  readonly taskId?: string | undefined
+  readonly status?: TaskStatus | undefined
+  readonly events: ReadonlyArray<StatusEvent>
+  readonly logs: ReadonlyArray<Log>
+}
 
 /**
  * What `Tasks.timings` answers: how long a task took, in all and in each status.
@@ -300,7 +221,23 @@ export interface Logs extends Schema.Schema.Type<typeof schemas.current.Logs> {}
  * @since 0.1.0
  * @category models
  */
-export interface Timings extends Schema.Schema.Type<typeof schemas.current.Timings> {}
+export interface Timings {
+  readonly taskId?: string | undefined
+  readonly status?: TaskStatus | undefined
+  readonly totalDuration?: Duration.Duration | undefined
+  readonly groups: ReadonlyArray<{
+    readonly label?: string | undefined
+    readonly startAt?: DateTime.Utc | undefined
+    readonly endAt?: DateTime.Utc | undefined
+    readonly duration?: Duration.Duration | undefined
+  }>
+  readonly events: ReadonlyArray<{
+    readonly status?: TaskStatus | undefined
+    readonly timestamp?: DateTime.Utc | undefined
+    readonly duration?: Duration.Duration | undefined
+    readonly nextStatus?: TaskStatus | undefined
+  }>
+}
 
 /**
  * What the stream of a task carries. `Snapshot` is the whole task after the event. `Delta` is a piece of a text that is being
@@ -340,3 +277,27 @@ export const Event = Data.taggedEnum<Event>()
  * @category status
  */
 export const isCompleted = <Output>(task: Task<Output>): task is Completed<Output> => task.status === "completed"
+
+/**
+ * What an app wrote between two states of its task: the rows that are new, and of rows that have grown the new part. Without an
+ * earlier state, all of it.
+ *
+ * @example
+ * ```ts
+ * import { Console, Effect, Stream } from "effect"
+ * import { Task, Tasks } from "effect-inferencesh"
+ *
+ * const tail = Tasks.stream("7k2m9qd4r8v1x5c3b6n0zthwpa").pipe(
+ *   Stream.mapAccum(undefined, (before: Task.Task | undefined, task) => [task, Task.newLogs(task, before)]),
+ *   Stream.runForEach((logs) => Effect.forEach(logs, (log) => Console.log(log.content)))
+ * )
+ * ```
+ * @since 0.1.0
+ * @category logs
+ */
+export const newLogs = (task: Task, before?: Task): ReadonlyArray<Log> => {
+  const seen = new Map(before?.logs?.map((log) => [log.id, log.content.length]))
+  return (task.logs ?? [])
+    .map((log) => ({ ...log, content: log.content.slice(seen.get(log.id) ?? 0) }))
+    .filter((log) => log.content !== "")
+}

@@ -304,6 +304,26 @@ export const runStream = <A extends AppOrName, const Name extends FunctionNameOf
   Stream.unwrap(Effect.map(Tasks, (tasks) => tasks.runStream<A, Name>(app, params)))
 
 /**
+ * Consumes the states of a task and gives the completed one: what {@link run} is to {@link runStream}.
+ *
+ * @example
+ * ```ts
+ * import { Console, Stream } from "effect"
+ * import { Tasks } from "effect-inferencesh"
+ *
+ * const output = Tasks.runStream("acme/echo", { input: { text: "hi" } }).pipe(
+ *   Stream.tap((task) => Console.log(task.status)),
+ *   Tasks.completed
+ * )
+ * ```
+ * @since 0.1.0
+ * @category running
+ */
+export const completed = <Output, E, R>(
+  states: Stream.Stream<Task.Task<Output>, E, R>
+): Effect.Effect<Task.Completed<Output>, E, R> => internal.completed(states)
+
+/**
  * Starts a task and returns at once, with what the service says of it so far: its id and status. Nobody owns it.
  *
  * Fails with {@link SubmitError}.

@@ -56,7 +56,7 @@ export const open = (
     redirects: number
   ): Effect.Effect<HttpClientResponse.HttpClientResponse, FileError, Scope.Scope> =>
     Effect.gen(function* () {
-      if (!/^https?:/i.test(url)) {
+      if (!/^https?:/i.test(url) || !URL.canParse(url)) {
         return yield* new FileError({
           file,
           reason: "InvalidUri",
@@ -79,7 +79,7 @@ export const open = (
       if (redirects >= maxRedirects) {
         return yield* new FileError({ file, reason: "Download", detail: `more than ${maxRedirects} redirects` })
       }
-      return yield* get(new URL(location, url).toString(), redirects + 1)
+      return yield* get(URL.canParse(location, url) ? new URL(location, url).toString() : location, redirects + 1)
     })
 
   const attempt = Effect.gen(function* () {
@@ -110,7 +110,8 @@ export const open = (
         size,
         contentType: response.headers["content-type"],
         stream: response.stream.pipe(
-          Stream.mapError((error) => {
+          Stream.catchAll((error) => {
+            if (error.reason === "EmptyBody") return Stream.empty
             const cause = fromHttpClientError(error)
             return new FileError({ file, reason: "Download", code: cause.code, detail: cause.detail ?? cause.reason })
           }),

@@ -7,7 +7,7 @@ import * as File from "../File.js"
 import { type FileError, isTransient } from "../InferenceError.js"
 import * as Download from "./download.js"
 import { fromPlatformError } from "./failure.js"
-import { extensionOf } from "./mime.js"
+import { contentTypeOf, extensionOf } from "./mime.js"
 import * as Retry from "./retry.js"
 
 const hexDigest = (text: string): Effect.Effect<string> =>
@@ -16,7 +16,18 @@ const hexDigest = (text: string): Effect.Effect<string> =>
     (digest) => Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("")
   )
 
-/** A name that stays in its directory, whatever a server or a user called the file. */
+/** As many whole characters as fit into a number of bytes. */
+const upTo = (bytes: number, text: string): string => {
+  const encoder = new TextEncoder()
+  let left = bytes
+  const firstOver = Array.from(text).findIndex((char) => {
+    left -= encoder.encode(char).length
+    return left < 0
+  })
+  return firstOver === -1 ? text : Array.from(text).slice(0, firstOver).join("")
+}
+
+/** A name that stays in its directory, whatever a server or a user called the file. File systems count bytes, up to 255. */
 export const safeName = (name: string): string => {
   const clean = Array.from(name, (char) =>
     char === "/" || char === "\\" || char < " " || char === "\u007f" ? "_" : char
@@ -24,8 +35,9 @@ export const safeName = (name: string): string => {
     .join("")
     .replace(/^\.+$/, "_")
   const dot = clean.lastIndexOf(".")
-  const extension = dot > 0 ? clean.slice(dot).slice(0, 20) : ""
-  return clean.length <= 200 ? clean || "download" : clean.slice(0, 200 - extension.length) + extension
+  const extension = dot > 0 ? upTo(20, clean.slice(dot)) : ""
+  const whole = upTo(200, clean)
+  return whole === clean ? clean || "download" : upTo(180, clean) + extension
 }
 
 /** Where a file is kept below a directory: the layout that the official tools share, protocol.md §12.4. */
@@ -93,7 +105,7 @@ export const makeDownloadTo = ({
       )
     })
 
-  return (file: File.File, directory: string): Effect.Effect<File.File, FileError> =>
+  return (file: File.File, directory: string): Effect.Effect<File.Local, FileError> =>
     Effect.gen(function* () {
       const target = path.join(directory, ...(yield* placeOf(file)))
       const failed = Effect.mapError((error: Parameters<typeof fromPlatformError>[0]) =>
@@ -110,11 +122,8 @@ export const makeDownloadTo = ({
           yield* Retry.retrying<FileError>(patience.retry, isTransient)(() => write(bytes, target))
         })
       )
-      const { contentType, filename } = file
-      return yield* Effect.provideService(
-        File.refreshMetadata(File.fromPath(target, { contentType, filename })),
-        FileSystem.FileSystem,
-        fs
-      )
+      const { contentType = contentTypeOf(target), filename } = file
+      const size = Number((yield* failed(fs.stat(target))).size)
+      return File.make({ _tag: "Path", path: target }, { path: target, size, contentType, filename })
     })
 }

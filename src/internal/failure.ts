@@ -17,7 +17,7 @@ export interface About {
 
 /** An address that is safe to show: a query may hold a signature. */
 export const withoutQuery = (url: string): string =>
-  url.startsWith("data:") ? `${url.slice(0, 32)}…` : url.replace(/[?#].*$/s, "").replace(/\/\/[^/@]*@/, "//")
+  /^data:/i.test(url) ? `${url.slice(0, 32)}…` : url.replace(/[?#].*$/s, "").replace(/\/\/[^/@]*@/, "//")
 
 const text = (u: unknown): string | undefined => (typeof u === "string" && u !== "" ? u : undefined)
 
@@ -210,11 +210,14 @@ export const sessionLost =
     })
   }
 
-/** The issues in a schema's words. `file` values and secrets never appear: only the paths and what was expected. */
+/**
+ * The issues in a schema's words. Of the value that was there only numbers and the like are shown: a text or an object may be a
+ * secret, or long.
+ */
 export const issuesOf = (error: ParseResult.ParseError): Array<InferenceError.Issue> =>
   ParseResult.ArrayFormatter.formatErrorSync(error).map((issue) => ({
     path: issue.path.map((part) => (typeof part === "number" ? part : String(part))),
-    message: issue.message
+    message: issue.message.replace(/, actual (?!(?:[\d.e+-]+|true|false|null|undefined)$).*$/s, "")
   }))
 
 /** A payload that does not fit its schema. */

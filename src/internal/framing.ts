@@ -1,6 +1,7 @@
 /** NDJSON and Server-Sent Events, byte by byte: the one place that takes streams of events apart. */
-import * as Effect from "effect/Effect"
+import * as Chunk from "effect/Chunk"
 import * as Stream from "effect/Stream"
+import * as Take from "effect/Take"
 import { DecodeError } from "../InferenceError.js"
 import { isJsonObject } from "./wire.js"
 
@@ -40,7 +41,7 @@ const toFrame = (text: string, event: string | undefined): Frame => {
 
 interface Parser {
   /** The frames that a whole line completes. */
-  readonly line: (line: string) => ReadonlyArray<Frame>
+  readonly line: (line: string, bytes: number) => ReadonlyArray<Frame>
   /** The frames that the end of the stream completes. */
   readonly end: () => ReadonlyArray<Frame>
   /** Bytes held for a frame that is not complete. */
@@ -65,7 +66,7 @@ const sse = (): Parser => {
     return frames
   }
   return {
-    line: (line) => {
+    line: (line, bytes) => {
       if (line === "") return dispatch()
       if (line.startsWith(":")) return [heartbeat]
       const colon = line.indexOf(":")
@@ -73,7 +74,7 @@ const sse = (): Parser => {
       const value = colon === -1 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1)
       if (name === "data") {
         data.push(value)
-        held += value.length
+        held += bytes
       } else if (name === "event") {
         event = value === "" ? undefined : value
       }
@@ -85,22 +86,17 @@ const sse = (): Parser => {
   }
 }
 
-/**
- * Cuts bytes into lines at LF, CR LF, and for SSE at a lone CR. A line is decoded as a whole, so characters that are split
- * across chunks cannot be damaged.
- */
+/** Cuts bytes into lines at LF, and for SSE also at CR LF and at a lone CR. */
 const lineSplitter = (atCarriageReturn: boolean) => {
-  const decoder = new TextDecoder()
   let pending: Array<Uint8Array> = []
   let pendingBytes = 0
   let afterCarriageReturn = false
 
-  const take = (last: Uint8Array): string => {
+  const take = (last: Uint8Array): Uint8Array => {
     const line = pending.length === 0 ? last : concat([...pending, last], pendingBytes + last.length)
     pending = []
     pendingBytes = 0
-    const end = line[line.length - 1] === CR ? line.length - 1 : line.length
-    return decoder.decode(line.subarray(0, end))
+    return line
   }
 
   const nextBreak = (chunk: Uint8Array, from: number): number => {
@@ -112,8 +108,8 @@ const lineSplitter = (atCarriageReturn: boolean) => {
 
   return {
     pending: () => pendingBytes,
-    push: (chunk: Uint8Array): ReadonlyArray<string> => {
-      const lines: Array<string> = []
+    push: (chunk: Uint8Array): ReadonlyArray<Uint8Array> => {
+      const lines: Array<Uint8Array> = []
       let start = afterCarriageReturn && chunk[0] === LF ? 1 : 0
       if (chunk.length > 0) afterCarriageReturn = false
       for (let at = nextBreak(chunk, start); at !== -1; at = nextBreak(chunk, start)) {
@@ -130,7 +126,7 @@ const lineSplitter = (atCarriageReturn: boolean) => {
       }
       return lines
     },
-    end: (): ReadonlyArray<string> => (pendingBytes === 0 ? [] : [take(new Uint8Array(0))])
+    end: (): ReadonlyArray<Uint8Array> => (pendingBytes === 0 ? [] : [take(new Uint8Array(0))])
   }
 }
 
@@ -144,8 +140,13 @@ const concat = (parts: ReadonlyArray<Uint8Array>, length: number): Uint8Array =>
   return all
 }
 
+/** A line is decoded as a whole, so characters that are split across chunks cannot be damaged. */
+const decodeLine = (decoder: TextDecoder, line: Uint8Array): string =>
+  decoder.decode(line[line.length - 1] === CR ? line.subarray(0, -1) : line)
+
 /**
- * The frames in a stream of bytes. Fails with `DecodeError` on a line, or an SSE event, of more than `maxLineBytes`.
+ * The frames in a stream of bytes. Fails with `DecodeError` on a line, or an SSE event, of more than `maxLineBytes`, after the
+ * frames before it.
  */
 export const frames =
   (format: Format, maxLineBytes: number = defaultMaxLineBytes) =>
@@ -153,21 +154,32 @@ export const frames =
     Stream.suspend(() => {
       const splitter = lineSplitter(format === "sse")
       const parser = format === "sse" ? sse() : ndjson()
-      const tooLong = new DecodeError({
-        subject: "event stream",
-        path: [],
-        detail: `one event has more than ${maxLineBytes} bytes; raise maxLineBytes to allow it`
-      })
-      const read = (chunk: Uint8Array): Effect.Effect<ReadonlyArray<Frame>, DecodeError> => {
-        const lines = splitter.push(chunk)
-        if (splitter.pending() > maxLineBytes || lines.some((line) => line.length > maxLineBytes)) return tooLong
-        const found = lines.flatMap(parser.line)
-        return parser.held() > maxLineBytes ? tooLong : Effect.succeed(found)
+      const decoder = new TextDecoder()
+      const read = (lines: ReadonlyArray<Uint8Array>): Array<Take.Take<Frame, DecodeError>> => {
+        const found: Array<Frame> = []
+        let longest = splitter.pending()
+        for (const line of lines) {
+          if (line.length <= maxLineBytes) found.push(...parser.line(decodeLine(decoder, line), line.length))
+          longest = Math.max(longest, line.length, parser.held())
+          if (line.length > maxLineBytes || parser.held() > maxLineBytes) break
+        }
+        const frames = Take.chunk(Chunk.unsafeFromArray(found))
+        return longest > maxLineBytes ? [frames, Take.fail(tooLong(maxLineBytes))] : [frames]
       }
       return bytes.pipe(
-        Stream.mapConcatEffect(read),
+        Stream.mapConcat((chunk) => read(splitter.push(chunk))),
         Stream.concat(
-          Stream.suspend(() => Stream.fromIterable([...splitter.end().flatMap(parser.line), ...parser.end()]))
-        )
+          Stream.suspend(() =>
+            Stream.fromIterable([...read(splitter.end()), Take.chunk(Chunk.unsafeFromArray(parser.end()))])
+          )
+        ),
+        Stream.flattenTake
       )
     })
+
+const tooLong = (maxLineBytes: number): DecodeError =>
+  new DecodeError({
+    subject: "event stream",
+    path: [],
+    detail: `one event has more than ${maxLineBytes} bytes; raise maxLineBytes to allow it`
+  })

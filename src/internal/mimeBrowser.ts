@@ -35,7 +35,7 @@ const types: Record<string, string> = {
 }
 
 export const contentTypeOf = (filename: string): string | undefined =>
-  types[filename.slice(filename.lastIndexOf(".") + 1).toLowerCase()]
+  filename.includes(".") ? types[filename.slice(filename.lastIndexOf(".") + 1).toLowerCase()] : undefined
 
 export const extensionOf = (contentType: string): string | undefined => {
   const [type] = contentType.split(";")

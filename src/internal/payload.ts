@@ -17,9 +17,10 @@ const hasConstructor = (
 } =>
   Predicate.hasProperty(schema, "fields") && Predicate.hasProperty(schema, "make") && Predicate.isFunction(schema.make)
 
-/** Encodes decoded values, with the defaults of the schema's constructor filled in. */
+/** Encodes decoded values, with the defaults of the schema's constructor filled in. Issues are told as of the part that it is. */
 export const encode = (
   app: string,
+  part: "input" | "setup",
   schema: Schema.Schema.AnyNoContext,
   value: unknown
 ): Effect.Effect<unknown, InvalidRequest> =>
@@ -31,7 +32,13 @@ export const encode = (
     )
   ).pipe(
     Effect.map((encoded) => filesInFields(AST.encodedBoundAST(schema.ast), encoded)),
-    Effect.mapError((error) => new InvalidRequest({ app, issues: issuesOf(error) }))
+    Effect.mapError(
+      (error) =>
+        new InvalidRequest({
+          app,
+          issues: issuesOf(error).map(({ path, message }) => ({ path: [part, ...path], message }))
+        })
+    )
   )
 
 const isFileField = (ast: AST.AST): boolean =>
@@ -123,6 +130,7 @@ const toJson = (value: unknown, onFile: (value: object, file: File.File) => unkn
     const file = asFile(value)
     if (file !== undefined) return onFile(value, file)
     if (above.includes(value)) return reject("the value contains itself")
+    if (value instanceof Date && Number.isNaN(value.getTime())) return reject("it is no valid date")
     const below = [...above, value]
     if (Array.isArray(value)) return value.map((item: unknown, i) => go(item, [...path, i], below) ?? null)
     if (Predicate.hasProperty(value, "toJSON") && Predicate.isFunction(value.toJSON)) {

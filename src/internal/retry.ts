@@ -37,13 +37,12 @@ export const resolve = (policy: RetryPolicy | false = {}): Resolved => {
   }
 }
 
-/** How long to wait after the given number of failures. */
+/** How long to wait after the given number of failures: whole milliseconds, since the `TestClock` breaks on others. */
 export const delay = (policy: Resolved, failures: number, retryAfter?: Duration.Duration) =>
-  retryAfter !== undefined
-    ? Effect.succeed(retryAfter)
-    : Effect.map(Random.nextRange(0.5, 1), (jitter) =>
-        Duration.times(Duration.min(policy.maxDelay, Duration.times(policy.baseDelay, 2 ** (failures - 1))), jitter)
-      )
+  Effect.map(Random.nextRange(0.5, 1), (jitter) => {
+    const backoff = Duration.min(policy.maxDelay, Duration.times(policy.baseDelay, 2 ** (failures - 1)))
+    return Duration.millis(Math.ceil(Duration.toMillis(retryAfter ?? Duration.times(backoff, jitter))))
+  })
 
 /** Runs an effect until it succeeds, fails with an error that is not to be retried, or has no attempts left. */
 export const retrying =

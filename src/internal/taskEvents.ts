@@ -18,7 +18,7 @@ const isTaskName = (event: string | undefined): boolean =>
   event === undefined || event === "" || event === "message" || event === "update" || event === "tasks"
 
 const isAbout = (id: string, data: Json, fields: ReadonlyArray<string> | undefined): boolean =>
-  data.id === undefined ? fields !== undefined || "status" in data || "status_text" in data : data.id === id
+  data.id === undefined ? fields !== undefined : data.id === id
 
 /** The name of an event and what it carries, whether SSE or the JSON itself gives the name. */
 const fold = ({ event, data }: Extract<Frame, { readonly _tag: "Message" }>) => {

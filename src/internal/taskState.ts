@@ -5,6 +5,7 @@ import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as EffectString from "effect/String"
 import * as Task from "../Task.js"
+import { schemas } from "./taskSchemas.js"
 import { sameJson } from "./wire.js"
 
 type Json = { readonly [key: string]: unknown }
@@ -29,11 +30,19 @@ const isOlder = (a: Pick<Task.Task, "updatedAt">, b: Task.Task | undefined): boo
 const nothingNew: Outcome = Either.right(false)
 
 export const make = (numbering: Task.StatusNumbering): TaskState => {
-  const decodeTask = Schema.decodeUnknownEither(Task.schemas[numbering].Task)
-  const decodePatch = Schema.decodeUnknownEither(Task.schemas[numbering].Patch)
+  const decodeTask = Schema.decodeUnknownEither(schemas[numbering].Task)
+  const decodePatch = Schema.decodeUnknownEither(schemas[numbering].Patch)
   const deltas = new Map<string | undefined, number>()
   let task: Task.Task | undefined
   let raw: Json = {}
+
+  /** Different JSON may say the same: another form of the status, `null` for a missing field, a field that is not known here. */
+  const change = (next: Task.Task, wire: Json): boolean => {
+    const isNew = !sameJson(next, task)
+    task = next
+    raw = wire
+    return isNew
+  }
 
   const isOver = () => task !== undefined && Task.isTerminal(task.status)
 
@@ -44,9 +53,7 @@ export const make = (numbering: Task.StatusNumbering): TaskState => {
       if (task !== undefined && sameJson(wire, raw)) return nothingNew
       return Either.map(decodeTask(wire), (decoded) => {
         if (isOlder(decoded, task) || (isOver() && !Task.isTerminal(decoded.status))) return false
-        task = decoded
-        raw = wire
-        return true
+        return change(decoded, wire)
       })
     },
 
@@ -61,18 +68,11 @@ export const make = (numbering: Task.StatusNumbering): TaskState => {
       if (Object.keys(update).every((name) => sameJson(update[name], raw[name] ?? null))) return nothingNew
       return Either.map(decodePatch(update), (patch) => {
         if (isOlder(patch, before)) return false
-        const cleared = Object.keys(update)
-          .filter((name) => update[name] === null)
-          .map((name) => [EffectString.snakeToCamel(name), undefined])
-        task = {
-          ...before,
-          ...Object.fromEntries(cleared),
-          ...patch,
-          id: before.id,
-          status: patch.status ?? before.status
+        const merged = { ...before, ...patch }
+        for (const name of named) {
+          if (update[name] === null) Reflect.deleteProperty(merged, EffectString.snakeToCamel(name))
         }
-        raw = { ...raw, ...update }
-        return true
+        return change({ ...merged, id: before.id, status: patch.status ?? before.status }, { ...raw, ...update })
       })
     },
 

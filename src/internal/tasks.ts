@@ -1,3 +1,4 @@
+import * as HttpClient from "@effect/platform/HttpClient"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -20,11 +21,13 @@ import {
 } from "../InferenceError.js"
 import * as Task from "../Task.js"
 import type * as Tasks from "../Tasks.js"
+import { ClientTransform } from "./clientTransform.js"
 import { decodeError, sessionLost } from "./failure.js"
 import { lastly } from "./lastly.js"
 import * as Metrics from "./metrics.js"
 import { list } from "./pagination.js"
 import * as Payload from "./payload.js"
+import * as TaskSchemas from "./taskSchemas.js"
 import { watch } from "./watch.js"
 import { field, isJsonObject, JsonObject, openEnum } from "./wire.js"
 
@@ -52,10 +55,12 @@ const nameOf = (app: Tasks.AppOrName): string => (typeof app === "string" ? app 
 const signatureOf = (app: Tasks.AppOrName, name: string | undefined): App.Signature | undefined =>
   typeof app === "string"
     ? { input: Schema.Unknown, output: Schema.Unknown }
-    : app.functions[name ?? App.defaultFunction(app)]
+    : App.signature(app, name ?? App.defaultFunction(app))
 
 const toIso = (time: DateTime.DateTime | Date): string =>
   DateTime.isDateTime(time) ? DateTime.formatIso(time) : time.toISOString()
+
+const isWebUrl = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
 
 const checkOptions = (app: string, params: AnyParams): ReadonlyArray<Issue> => {
   const issues: Array<Issue> = []
@@ -64,18 +69,19 @@ const checkOptions = (app: string, params: AnyParams): ReadonlyArray<Issue> => {
   }
   check(app.trim() !== "", "app", "the name of the app is empty")
   if (params.sessionTimeout !== undefined) {
-    const seconds = Duration.toSeconds(params.sessionTimeout)
-    check(seconds >= 1 && seconds <= 3600, "sessionTimeout", "it must be between 1 second and 1 hour")
+    const seconds = Option.map(Duration.decodeUnknown(params.sessionTimeout), Duration.toSeconds)
+    const isFine = Option.exists(seconds, (seconds) => seconds >= 1 && seconds <= 3600)
+    check(isFine, "sessionTimeout", "it must be between 1 second and 1 hour")
     check(params.session === "new", "sessionTimeout", 'it can be set only with session: "new"')
   }
-  if (params.webhook !== undefined) check(URL.canParse(String(params.webhook)), "webhook", "it is no URL")
+  if (params.webhook !== undefined) check(isWebUrl(String(params.webhook)), "webhook", "it is no http(s) URL")
   if (params.runAt instanceof Date) check(!Number.isNaN(params.runAt.getTime()), "runAt", "it is no valid date")
   return issues
 }
 
 export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Service => {
   const { settings } = api
-  const schemas = Task.schemas[settings.statusNumbering]
+  const schemas = TaskSchemas.schemas[settings.statusNumbering]
   const pathOf = (id: string) => `/tasks/${encodeURIComponent(id)}`
 
   /** The body of the request that starts a task. Everything that can be wrong with it is found before anything is sent. */
@@ -90,8 +96,9 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
     if (issues.length > 0) return yield* new InvalidRequest({ app: name, issues })
     const setupSchema = typeof app === "string" ? Schema.Unknown : app.setup
     const encoded = {
-      input: yield* Payload.encode(name, signature.input, params.input),
-      setup: params.setup === undefined ? undefined : yield* Payload.encode(name, setupSchema, params.setup)
+      input: yield* Payload.encode(name, "input", signature.input, params.input),
+      setup: params.setup === undefined ? undefined : yield* Payload.encode(name, "setup", setupSchema, params.setup),
+      metadata: params.metadata
     }
     const payload = yield* Payload.withFilesUploaded(name, encoded, files.upload)
     return {
@@ -105,8 +112,7 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
       session: params.session,
       session_timeout:
         params.sessionTimeout === undefined ? undefined : Math.round(Duration.toSeconds(params.sessionTimeout)),
-      run_at: params.runAt === undefined ? undefined : toIso(params.runAt),
-      metadata: params.metadata
+      run_at: params.runAt === undefined ? undefined : toIso(params.runAt)
     }
   })
 
@@ -148,15 +154,32 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
 
   /**
    * Starts a task that the scope owns: unless it is over or was lost sight of, closing the scope cancels it. The request goes on in
-   * a fiber of its own when this is interrupted, since only its reply tells which task to cancel.
+   * a fiber of its own when this is interrupted, since only its reply tells which task to cancel. One that was refused and waits to
+   * be sent again does not.
    */
   const startOwned = (body: unknown, params: AnyParams, isSettled: () => boolean) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const posting = yield* Effect.forkScoped(Effect.interruptible(post(body, params)))
+        let isRefused = false
+        const note = (refused: boolean) =>
+          Effect.sync(() => {
+            isRefused = refused
+          })
+        const transform = yield* ClientTransform
+        const noted = (client: HttpClient.HttpClient) =>
+          HttpClient.transform(transform(client), (effect) =>
+            Effect.zipRight(note(false), effect).pipe(
+              Effect.tapBoth({ onFailure: () => note(true), onSuccess: ({ status }) => note(status >= 300) })
+            )
+          )
+        const posting = yield* post(body, params).pipe(
+          Effect.provideService(ClientTransform, noted),
+          Effect.interruptible,
+          Effect.forkScoped
+        )
         if (params.onInterrupt !== "leave") {
           yield* Effect.addFinalizer(() =>
-            isSettled()
+            isSettled() || isRefused
               ? Effect.void
               : lastly(Effect.flatMap(Fiber.join(posting), ({ task }) => cancel(task.id))).pipe(
                   Effect.withSpan("Tasks.cancel")
@@ -207,12 +230,13 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
         })
       }
       // While it runs, the service may show an empty or a half-made output: it is shown where it fits.
-      return task.output === undefined
-        ? Effect.succeed({ ...task, output: undefined })
-        : Effect.map(Effect.option(decode(task.output)), (output) => ({
-            ...task,
-            output: Option.getOrUndefined(output)
-          }))
+      const { output, ...rest } = task
+      return output === undefined
+        ? Effect.succeed(rest)
+        : Effect.map(
+            Effect.option(decode(output)),
+            Option.match({ onNone: () => rest, onSome: (output) => ({ ...rest, output }) })
+          )
     }
   }
 
@@ -254,19 +278,10 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
 
   const spanOf = (app: Tasks.AppOrName) => ({ attributes: { "inference.app": nameOf(app) } })
 
-  const lastOf = <Output>(id: string | undefined, task: Option.Option<Task.Task<Output>>) =>
-    Option.match(Option.filter(task, Task.isCompleted), {
-      onSome: Effect.succeed,
-      onNone: () => Effect.die(new Error(`the stream of task ${id ?? ""} ended without a terminal state`))
-    })
-
   const get: Tasks.Service["get"] = (id) => api.request({ path: pathOf(id), taskId: id, schema: schemas.Task })
 
   return {
-    run: (app, params) =>
-      Effect.flatMap(Stream.runLast(runStream(app, params)), (task) => lastOf(undefined, task)).pipe(
-        Effect.withSpan("Tasks.run", spanOf(app))
-      ),
+    run: (app, params) => Effect.withSpan(completed(runStream(app, params)), "Tasks.run", spanOf(app)),
 
     runStream: (app, params) => Stream.withSpan(runStream(app, params), "Tasks.runStream", spanOf(app)),
 
@@ -288,9 +303,9 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
       })),
 
     waitForCompletion: (id) =>
-      Effect.flatMap(Stream.runLast(snapshots(observe(id))), (task) => lastOf(id, task)).pipe(
-        Effect.withSpan("Tasks.waitForCompletion", { attributes: { "inference.task.id": id } })
-      ),
+      Effect.withSpan(completed(snapshots(observe(id))), "Tasks.waitForCompletion", {
+        attributes: { "inference.task.id": id }
+      }),
 
     stream: (id) =>
       Stream.withSpan(snapshots(observe(id)), "Tasks.stream", { attributes: { "inference.task.id": id } }),
@@ -354,3 +369,14 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
       })
   }
 }
+
+/** The last of the states, where it is the completed one: streams of states fail where a task ends otherwise. */
+export const completed = <Output, E, R>(
+  states: Stream.Stream<Task.Task<Output>, E, R>
+): Effect.Effect<Task.Completed<Output>, E, R> =>
+  Effect.flatMap(Stream.runLast(states), (last) =>
+    Option.match(Option.filter(last, Task.isCompleted), {
+      onSome: Effect.succeed,
+      onNone: () => Effect.dieMessage("the stream of states ended before the task was completed")
+    })
+  )

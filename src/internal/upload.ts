@@ -29,7 +29,7 @@ export const FileRecord = Schema.Struct({
   path: field("path", Schema.String)
 })
 
-export const fromRecord = ({ uri, uploadUrl: _, ...metadata }: typeof FileRecord.Type): File.File =>
+export const fromRecord = ({ uri, uploadUrl: _, ...metadata }: typeof FileRecord.Type): File.Stored =>
   File.fromUri(uri, metadata)
 
 /** Something of known size that can be sent again. */
@@ -44,7 +44,7 @@ interface Dependencies {
   readonly fs: FileSystem.FileSystem
 }
 
-const chunkSize = FileSystem.KiB(256)
+const chunkSize = FileSystem.KiB(64)
 
 const fromDisk = (fs: FileSystem.FileSystem, path: string): Effect.Effect<Content, FileError> =>
   Effect.gen(function* () {
@@ -67,6 +67,18 @@ const fromMemory = (bytes: Uint8Array): Content => ({
   size: bytes.length,
   body: (contentType) => HttpBody.uint8Array(bytes, contentType)
 })
+
+/** Not every HTTP client takes blobs. Those that would fill the memory are left to the ones that do. */
+const fromBlob = (blob: Blob, name: string): Effect.Effect<Content, FileError> =>
+  blob.size > 16 * 1024 * 1024
+    ? Effect.succeed({
+        size: blob.size,
+        body: (contentType) => HttpBody.raw(blob, { contentType, contentLength: blob.size })
+      })
+    : Effect.tryPromise({
+        try: async () => fromMemory(new Uint8Array(await blob.arrayBuffer())),
+        catch: (error) => new FileError({ file: name, reason: "Read", detail: String(error) })
+      })
 
 /** A signed address needs the size beforehand and the service may want the bytes twice: a stream goes to disk first. */
 const spool = (
@@ -95,10 +107,7 @@ const contentOf = (
     case "Bytes":
       return Effect.succeed(fromMemory(source.bytes))
     case "Blob":
-      return Effect.succeed({
-        size: source.blob.size,
-        body: (contentType) => HttpBody.raw(source.blob, { contentType, contentLength: source.blob.size })
-      })
+      return fromBlob(source.blob, file.filename ?? "blob")
     case "Stream":
       return spool(fs, file.filename ?? "stream", source.stream)
     case "Uri":
@@ -179,7 +188,7 @@ export const makeUpload =
       readonly path?: string
     },
     onProgress: (sent: number, total: number) => Effect.Effect<void>
-  ): Effect.Effect<File.File, ApiFailure | FileError> =>
+  ): Effect.Effect<File.Stored, ApiFailure | FileError> =>
     Effect.scoped(
       Effect.gen(function* () {
         const { api } = dependencies

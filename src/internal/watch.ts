@@ -1,7 +1,10 @@
 /** Follows a task to its end, whatever happens to the connections: protocol.md §3.9. */
+import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type * as ApiClient from "../ApiClient.js"
 import { type ApiFailure, isTransient, StreamInterrupted, TransportError } from "../InferenceError.js"
@@ -9,6 +12,7 @@ import * as Task from "../Task.js"
 import { decodeError, fromStatus, readProblem } from "./failure.js"
 import * as Retry from "./retry.js"
 import * as TaskEvents from "./taskEvents.js"
+import { schemas } from "./taskSchemas.js"
 import * as TaskState from "./taskState.js"
 import { JsonObject } from "./wire.js"
 
@@ -17,8 +21,8 @@ type Events = ReadonlyArray<Task.Event>
 /** How long a look at the task may hold up what is known already. */
 const glance = "10 seconds"
 
-/** After so many heartbeats without news (they come every 10 seconds) the task is looked at, and the connection counts as good. */
-const manyHeartbeats = 3
+/** After so long without news on a live connection the task is looked at. A connection that lived for so long counts as good. */
+const longTime = Duration.toMillis("30 seconds")
 
 const isLast = (event: Task.Event): boolean => event._tag === "Snapshot" && Task.isTerminal(event.task.status)
 
@@ -82,7 +86,7 @@ export const watch = (
             isOver() ? Effect.map(lookBriefly, current) : Effect.succeed(events)
           )
 
-    const statusSchema = Task.schemas[settings.statusNumbering].Patch
+    const statusSchema = schemas[settings.statusNumbering].Patch
     let polled: typeof statusSchema.Type | undefined
 
     const poll = Effect.gen(function* () {
@@ -102,12 +106,22 @@ export const watch = (
 
     const streaming = Stream.suspend(() => {
       let isSynced = false
-      let heartbeats = 0
-      let quiet = 0
+      let openedAt: number | undefined
+      let heardAt = 0
+      let newsAt = 0
       let broken: ApiFailure | undefined
 
-      const handle = (event: TaskEvents.TaskEvent): Effect.Effect<Events, ApiFailure> => {
-        if (event._tag !== "Heartbeat") quiet = 0
+      /** For what comes while nothing is new. */
+      const lookIfDue = (isDue: boolean): Effect.Effect<Events> => {
+        if (!isDue && heardAt - newsAt < longTime) return Effect.succeed([])
+        newsAt = heardAt
+        return lookBriefly
+      }
+
+      const handle = (event: TaskEvents.TaskEvent, now: number): Effect.Effect<Events, ApiFailure> => {
+        if (openedAt === undefined || event._tag === "State" || event._tag === "Delta") newsAt = now
+        openedAt ??= now
+        heardAt = now
         switch (event._tag) {
           case "State": {
             const { data, fields } = event
@@ -119,10 +133,12 @@ export const watch = (
             const base = isSynced ? Effect.succeed<Events>([]) : look
             isSynced = true
             const merged = Effect.suspend(() => asUnknown(news(state.merge(data, fields)), data))
-            return Effect.flatMap(Effect.zip(base, merged), ([before, after]) =>
-              // The last update may name the status alone: the rest of what changed is fetched.
-              after.some(isLast) ? Effect.map(lookBriefly, current) : Effect.succeed([...before, ...after])
-            )
+            return Effect.flatMap(Effect.zip(base, merged), ([before, after]) => {
+              if (!after.some(isLast)) return Effect.succeed([...before, ...after])
+              // The last update may name the status alone: the rest is fetched. Without it the output may be a partial one.
+              const isWhole = state.task()?.status !== "completed" || fields.includes("output")
+              return Effect.map(isWhole ? lookBriefly : look, current)
+            })
           }
           case "Delta": {
             if (!state.isNewDelta(event.seq, event.resourceId)) return Effect.succeed([])
@@ -130,19 +146,16 @@ export const watch = (
             return Effect.succeed([Task.Event.Delta(event)])
           }
           case "Heartbeat": {
-            heartbeats += 1
-            quiet += 1
-            if (isSynced && quiet < manyHeartbeats) return Effect.succeed([])
-            quiet = 0
+            const isDue = !isSynced
             isSynced = true
-            return lookBriefly
+            return lookIfDue(isDue)
           }
           case "Error": {
             const error = failureIn(event.data, id)
             return Effect.flatMap(lookBriefly, (events) => (isOver() ? Effect.succeed(events) : Effect.fail(error)))
           }
           case "Unknown":
-            return Effect.succeed([Task.Event.Unknown(event)])
+            return Effect.map(lookIfDue(false), (events) => [Task.Event.Unknown(event), ...events])
           case "Done":
             return Effect.succeed([])
         }
@@ -151,7 +164,7 @@ export const watch = (
       const connection = api.stream({ path: `${path}/stream`, taskId: id }).pipe(
         Stream.map((frame) => TaskEvents.read(id, frame)),
         Stream.takeUntil((event) => event._tag === "Done"),
-        Stream.mapConcatEffect(handle),
+        Stream.mapConcatEffect((event) => Effect.flatMap(Clock.currentTimeMillis, (now) => handle(event, now))),
         Stream.catchAll((error) => {
           broken = error
           return isTransient(error) ? Stream.empty : Stream.fail(error)
@@ -169,12 +182,12 @@ export const watch = (
       }
 
       const reconnect = Effect.gen(function* () {
-        if (heartbeats >= manyHeartbeats) failures = 0
-        const found = Stream.fromIterable(yield* orInterrupted(look))
-        if (isOver()) return found
+        if (heardAt - (openedAt ?? heardAt) >= longTime) failures = 0
+        const found = yield* orInterrupted(look)
+        if (isOver()) return Stream.fromIterable(current())
         failures += 1
         const pause = Effect.flatMap(Retry.delay(settings.retry, failures, broken?.retryAfter), Effect.sleep)
-        return Stream.concat(found, giveUp() ?? Stream.execute(pause))
+        return Stream.concat(Stream.fromIterable(found), giveUp() ?? Stream.execute(pause))
       })
 
       return Stream.concat(connection, Stream.unwrap(reconnect))
@@ -187,22 +200,40 @@ export const watch = (
     const { progressTimeout } = settings
     return progressTimeout === undefined
       ? followed
-      : followed.pipe(
-          // Heartbeats leave empty chunks behind, which would count as progress.
-          Stream.rechunk(1),
-          Stream.timeoutFail(() => interrupted("NoProgress"), progressTimeout)
-        )
+      : failWithoutProgress(followed, Duration.decode(progressTimeout), () => interrupted("NoProgress"))
   })
+
+const isProgress = (event: Task.Event): boolean => event._tag !== "Unknown"
+
+/** Counts the time that is spent waiting for the stream, not that which its consumer takes. */
+const failWithoutProgress = <E>(
+  events: Stream.Stream<Task.Event, E>,
+  timeout: Duration.Duration,
+  error: () => E
+): Stream.Stream<Task.Event, E> =>
+  Stream.unwrapScoped(
+    Effect.map(Stream.toPull(events), (pull) => {
+      let left = timeout
+      const next = Effect.gen(function* () {
+        const before = yield* Clock.currentTimeMillis
+        const chunk = yield* Effect.timeoutFail(pull, { duration: left, onTimeout: () => Option.some(error()) })
+        const took = (yield* Clock.currentTimeMillis) - before
+        left = Chunk.some(chunk, isProgress) ? timeout : Duration.subtract(left, took)
+        return chunk
+      })
+      return Stream.repeatEffectChunkOption(next)
+    })
+  )
 
 /** A payload that is no task does not end the stream: it is passed on as it came. */
 const asUnknown = (events: Effect.Effect<Events, ApiFailure>, data: unknown): Effect.Effect<Events, ApiFailure> =>
   Effect.catchTag(events, "DecodeError", () => Effect.succeed([Task.Event.Unknown({ event: undefined, data })]))
 
-/** The failure that an `error` event tells of. Without a status it is one of the connection. */
+/** The failure that an `error` event tells of. Without the status of an HTTP error it is one of the connection. */
 const failureIn = (data: unknown, taskId: string): ApiFailure => {
   const body = JSON.stringify(data) ?? ""
   const { status, detail, code } = readProblem(body)
-  return status === undefined
+  return status === undefined || status < 400
     ? new TransportError({ taskId, reason: "Disconnected", code, detail })
     : fromStatus(status, body, { method: "GET", url: `/tasks/${taskId}/stream` }, { taskId })
 }

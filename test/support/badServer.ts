@@ -21,6 +21,8 @@ export interface Seen {
   readonly headers: Http.IncomingHttpHeaders
   /** Filled as the handler reads it: the handlers here do, unless they say otherwise. */
   body: Buffer
+  /** Whether the connection that it came on is closed. Clients may open new ones for later requests on their own. */
+  readonly closed: () => boolean
 }
 
 export type Handler = (request: Http.IncomingMessage, response: Http.ServerResponse, seen: Seen) => void
@@ -48,7 +50,8 @@ export const make = (
         method: request.method ?? "",
         url: request.url ?? "",
         headers: request.headers,
-        body: Buffer.alloc(0)
+        body: Buffer.alloc(0),
+        closed: () => request.socket.destroyed
       }
       seen.push(entry)
       request.on("error", () => undefined)

@@ -30,20 +30,15 @@ type Body = string | Uint8Array<ArrayBuffer> | Stream.Stream<Uint8Array, unknown
 
 const isText = (body: Body): body is string => typeof body === "string"
 
-/** Any reply. A `Stream` as the body is sent as it comes. */
+/** Any reply. A `Stream` as the body is sent as it comes, by the clock of the test. */
 export const reply =
   (status: number, body?: Body, headers: Readonly<Record<string, string>> = {}): Answer =>
   (request) =>
-    Effect.sync(() =>
-      HttpClientResponse.fromWeb(
-        request,
-        new Response(
-          body === undefined || isText(body) || body instanceof Uint8Array
-            ? (body ?? null)
-            : Stream.toReadableStream(body),
-          { status, headers }
-        )
-      )
+    Effect.map(
+      body === undefined || isText(body) || body instanceof Uint8Array
+        ? Effect.succeed<BodyInit | null>(body ?? null)
+        : Effect.map(Stream.toReadableStreamEffect(body), (stream): BodyInit => stream),
+      (body) => HttpClientResponse.fromWeb(request, new Response(body, { status, headers }))
     )
 
 /** A JSON reply, as it stands. */

@@ -78,13 +78,13 @@ export const service = (script: Script, options: Partial<Inference.Options> = {}
   const app: HttpApp.Default = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const route = `${request.method} ${request.url}`
-    const before = sent.filter((earlier) => earlier.route === route).length
     const entry: Sent = {
       route,
       headers: request.headers,
       text: yield* Effect.orDie(request.text),
       at: yield* Clock.currentTimeMillis
     }
+    const before = sent.filter((earlier) => earlier.route === route).length
     sent.push(entry)
     const answers = script[route]
     const answer =
@@ -102,9 +102,12 @@ export const service = (script: Script, options: Partial<Inference.Options> = {}
   return { layer, sent, count: (route) => sent.filter((entry) => entry.route === route).length, open: () => open }
 }
 
+/** A JSON reply as it stands. */
+export const json = (value: unknown, status = 200): Answer =>
+  Effect.sync(() => HttpServerResponse.unsafeJson(value, { status }))
+
 /** A successful reply. */
-export const data = (value: unknown): Answer =>
-  Effect.sync(() => HttpServerResponse.unsafeJson({ data: value, messages: null }))
+export const data = (value: unknown): Answer => json({ data: value, messages: null })
 
 export const problem = (status: number, code: string, headers: Readonly<Record<string, string>> = {}): Answer =>
   Effect.sync(() =>

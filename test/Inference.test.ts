@@ -1,0 +1,263 @@
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import { assert, describe, it } from "@effect/vitest"
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { ApiClient, Files, Inference, Tasks } from "../src/index.js"
+import { NodeInference } from "../src/node.js"
+import * as Http from "./support/http.js"
+
+const base = "https://api.inference.sh"
+
+const ask = ApiClient.request({ path: "/x", schema: Schema.Unknown })
+
+const platform = (recorder: Http.Recorder) => Layer.mergeAll(recorder.layer, NodeFileSystem.layer, NodePath.layer)
+
+/** A program over the configured layer, with the given environment. */
+const configured = <A, E>(
+  program: Effect.Effect<A, E, Inference.Services>,
+  environment: Readonly<Record<string, string>>,
+  options?: Inference.ConfigOptions
+) => {
+  const recorder = Http.recorder(() => Http.data("ok"))
+  const live = Layer.provide(Inference.layerConfig(options), platform(recorder)).pipe(
+    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(environment)))))
+  )
+  return Effect.map(Effect.either(Effect.provide(program, live)), (result) => ({ result, sent: recorder.sent }))
+}
+
+const complaint = (environment: Readonly<Record<string, string>>, options?: Inference.ConfigOptions) =>
+  Effect.map(configured(ask, environment, options), ({ result, sent }) => {
+    assert.strictEqual(sent.length, 0)
+    assert.strictEqual(result._tag, "Left")
+    return result._tag === "Left" ? result.left.toString() : ""
+  })
+
+describe("Inference.layerConfig", () => {
+  it.effect("reads the key and the base URL from the environment", () =>
+    Effect.gen(function* () {
+      const { sent } = yield* configured(ask, {
+        INFERENCE_API_KEY: " inf_1\n",
+        INFERENCE_BASE_URL: "http://127.0.0.1:8788/"
+      })
+      assert.strictEqual(sent[0]?.url, "http://127.0.0.1:8788/x")
+      assert.strictEqual(sent[0]?.headers.authorization, "Bearer inf_1")
+    })
+  )
+
+  it.effect("uses the public service where no base URL is set, or an empty one", () =>
+    Effect.gen(function* () {
+      for (const more of [{}, { INFERENCE_BASE_URL: "" }, { INFERENCE_BASE_URL: " " }]) {
+        const { sent } = yield* configured(ask, { INFERENCE_API_KEY: "inf_1", ...more })
+        assert.strictEqual(sent[0]?.url, `${base}/x`)
+      }
+    })
+  )
+
+  it.effect("a missing key is an error that names the variable and where to get one", () =>
+    Effect.gen(function* () {
+      const text = yield* complaint({})
+      assert.include(text, "INFERENCE_API_KEY")
+      assert.include(text, "https://app.inference.sh/settings/keys")
+    })
+  )
+
+  it.effect("an empty or blank key is as good as none", () =>
+    Effect.gen(function* () {
+      for (const INFERENCE_API_KEY of ["", "  ", "\n"]) {
+        const text = yield* complaint({ INFERENCE_API_KEY })
+        assert.include(text, "INFERENCE_API_KEY")
+        assert.include(text, "https://app.inference.sh/settings/keys")
+      }
+    })
+  )
+
+  it.effect("a key under another name is used, and that name is in the error where it is missing", () =>
+    Effect.gen(function* () {
+      const options = { apiKey: Config.redacted("ACME_KEY") }
+      const { sent } = yield* configured(ask, { ACME_KEY: "inf_2", INFERENCE_API_KEY: "inf_1" }, options)
+      assert.strictEqual(sent[0]?.headers.authorization, "Bearer inf_2")
+      assert.include(yield* complaint({ INFERENCE_API_KEY: "inf_1" }, options), "ACME_KEY")
+    })
+  )
+
+  it.effect("values and Configs mix, and a value wins over the environment", () =>
+    Effect.gen(function* () {
+      const program = Effect.zipRight(
+        ask,
+        Effect.map(ApiClient.ApiClient, ({ settings }) => settings)
+      )
+      const { result, sent } = yield* configured(
+        program,
+        { INFERENCE_API_KEY: "inf_1", INFERENCE_BASE_URL: "https://ignored.test", POLL: "5 seconds", TEAM: "t1" },
+        {
+          baseUrl: "https://value.test/v1",
+          pollInterval: Config.duration("POLL"),
+          headers: Config.map(Config.string("TEAM"), (team) => ({ "x-team-id": team })),
+          transport: "poll",
+          retry: false
+        }
+      )
+      assert.strictEqual(sent[0]?.url, "https://value.test/v1/x")
+      assert.strictEqual(sent[0]?.headers["x-team-id"], "t1")
+      assert.isTrue(result._tag === "Right")
+      if (result._tag === "Right") {
+        assert.strictEqual(result.right.transport, "poll")
+        assert.deepStrictEqual(Duration.decode(result.right.pollInterval), Duration.seconds(5))
+        assert.strictEqual(result.right.retry.attempts, 1)
+      }
+    })
+  )
+
+  it.effect("a Config of another option that is missing fails too, without advice about the key", () =>
+    Effect.gen(function* () {
+      const text = yield* complaint({ INFERENCE_API_KEY: "inf_1" }, { pollInterval: Config.duration("POLL") })
+      assert.include(text, "POLL")
+      assert.notInclude(text, "settings/keys")
+    })
+  )
+
+  it.effect("NodeInference.layerConfig says the same of a missing key", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        Layer.build(NodeInference.layerConfig()).pipe(
+          Effect.scoped,
+          Effect.withConfigProvider(ConfigProvider.fromMap(new Map()))
+        )
+      )
+      assert.include(error.toString(), "INFERENCE_API_KEY")
+    })
+  )
+})
+
+/** A program over the services, with the answers of a script. */
+const over = <A, E>(script: Parameters<typeof Http.recorder>[0], program: Effect.Effect<A, E, Inference.Services>) => {
+  const recorder = Http.recorder(script)
+  const live = Layer.provide(Inference.layer({ apiKey: Redacted.make("inf_key"), retry: false }), platform(recorder))
+  return Effect.map(Effect.either(Effect.provide(program, live)), (result) => ({ result, sent: recorder.sent }))
+}
+
+const addHeader = (name: string, value: string) => HttpClient.mapRequest(HttpClientRequest.setHeader(name, value))
+
+describe("Inference.layer", () => {
+  it.effect("provides all services over the HttpClient of the context", () =>
+    Effect.gen(function* () {
+      const { result } = yield* over(
+        () => Http.data("ok"),
+        Effect.all([Tasks.Tasks, Files.Files, ApiClient.ApiClient, ask])
+      )
+      assert.strictEqual(result._tag, "Right")
+    })
+  )
+})
+
+describe("Inference.withClientTransform", () => {
+  it.effect("changes the calls inside, and none outside", () =>
+    Effect.gen(function* () {
+      const { sent } = yield* over(
+        () => Http.data("ok"),
+        Effect.all([ask, ask.pipe(Inference.withClientTransform(addHeader("x-team-id", "t1"))), ask])
+      )
+      assert.deepStrictEqual(
+        sent.map(({ headers }) => headers["x-team-id"]),
+        [undefined, "t1", undefined]
+      )
+    })
+  )
+
+  it.effect("nests: both changes hold, and both see the client of the call", () =>
+    Effect.gen(function* () {
+      const { sent } = yield* over(
+        () => Http.data("ok"),
+        ask.pipe(
+          Inference.withClientTransform(addHeader("x-inner", "1")),
+          Inference.withClientTransform(addHeader("x-outer", "1")),
+          Effect.zip(
+            Inference.withClientTransform(
+              Inference.withClientTransform(ask, addHeader("x-both", "inner")),
+              addHeader("x-both", "outer")
+            )
+          )
+        )
+      )
+      assert.deepInclude(sent[0]?.headers, { "x-inner": "1", "x-outer": "1" })
+      assert.strictEqual(sent[1]?.headers["x-both"], "inner")
+    })
+  )
+
+  it.effect("sees what a call sends, and not the key", () =>
+    Effect.gen(function* () {
+      const seen: Array<HttpClientRequest.HttpClientRequest> = []
+      const look = (request: HttpClientRequest.HttpClientRequest) => Effect.sync(() => void seen.push(request))
+      const wrapped = (client: HttpClient.HttpClient) =>
+        HttpClient.make((request) => Effect.zipRight(look(request), client.execute(request)))
+      const { sent } = yield* over(
+        () => Http.data("ok"),
+        Effect.all([
+          Inference.withClientTransform(ask, HttpClient.tapRequest(look)),
+          Inference.withClientTransform(ask, wrapped)
+        ])
+      )
+      assert.strictEqual(seen.length, 2)
+      for (const request of seen) {
+        assert.strictEqual(new URL(request.url, base).pathname, "/x")
+        assert.notProperty(request.headers, "authorization")
+      }
+      assert.strictEqual(sent.length, 2)
+      for (const { headers } of sent) assert.strictEqual(headers.authorization, "Bearer inf_key")
+    })
+  )
+
+  it.effect("cannot change the key, nor send it to another origin", () =>
+    Effect.gen(function* () {
+      const evil = HttpClientRequest.setUrl("https://evil.test/x")
+      const redirected = (client: HttpClient.HttpClient) => HttpClient.make((request) => client.execute(evil(request)))
+      for (const transform of [
+        HttpClient.mapRequest(evil),
+        HttpClient.mapRequest(HttpClientRequest.prependUrl("https://evil.test")),
+        HttpClient.mapRequestInput(evil),
+        redirected
+      ]) {
+        const { result, sent } = yield* over([], Inference.withClientTransform(ask, transform))
+        assert.isTrue(result._tag === "Left" && result.left._tag === "TransportError", String(result))
+        assert.isTrue(result._tag === "Left" && "reason" in result.left && result.left.reason === "ForeignOrigin")
+        assert.strictEqual(sent.length, 0)
+      }
+      const { sent } = yield* over([Http.data(1)], Inference.withClientTransform(ask, addHeader("authorization", "x")))
+      assert.strictEqual(sent[0]?.headers.authorization, "Bearer inf_key")
+    })
+  )
+
+  it.effect("may follow redirects on the base URL's origin, and no further", () =>
+    Effect.gen(function* () {
+      const follow = Inference.withClientTransform(ask, HttpClient.followRedirects(5))
+      const near = yield* over([Http.reply(302, undefined, { location: `${base}/y` }), Http.data("ok")], follow)
+      assert.strictEqual(near.result._tag, "Right")
+      assert.strictEqual(near.sent[1]?.url, `${base}/y`)
+      const far = yield* over([Http.reply(302, undefined, { location: "https://evil.test/y" })], follow)
+      assert.strictEqual(far.result._tag, "Left")
+      assert.strictEqual(far.sent.length, 1)
+    })
+  )
+
+  it.effect("its client's failures are those of the call", () =>
+    Effect.gen(function* () {
+      const { result, sent } = yield* over(
+        () => Http.never,
+        Inference.withClientTransform(
+          ask,
+          HttpClient.transformResponse((send) => Effect.zipRight(Effect.die("not reached"), send))
+        ).pipe(Effect.catchAllDefect(() => Effect.succeed("defect")))
+      )
+      assert.deepInclude(result, { _tag: "Right", right: "defect" })
+      assert.strictEqual(sent.length, 0)
+    })
+  )
+})
