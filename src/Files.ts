@@ -164,7 +164,10 @@ export const make: Effect.Effect<
         Effect.withSpan("Files.get", { attributes: { "file.id": id } })
       ),
 
-    list: (query) => Stream.map(listPages(api, { method: "POST", path: "/files/list" }, FileRecord, query), fromRecord),
+    list: (query) =>
+      Stream.map(listPages(api, { method: "POST", path: "/files/list" }, FileRecord, query), fromRecord).pipe(
+        Stream.withSpan("Files.list")
+      ),
 
     remove: (id) =>
       api

@@ -96,7 +96,7 @@ export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", reply) 
  * @category models
  */
 export const Issue = Schema.Struct({
-  /** Where in the input: names of fields and positions in arrays. */
+  /** Where: `input`, `setup` or `metadata`, then names of fields and positions in arrays; or the name of an option. */
   path: Schema.Array(Schema.Union(Schema.String, Schema.Number)),
   message: Schema.String
 })

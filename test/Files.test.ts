@@ -5,7 +5,7 @@ import * as NodePathModule from "node:path"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -86,7 +86,12 @@ const filesIn = (directory: string) =>
     .map((entry) => NodePathModule.relative(directory, NodePathModule.join(entry.parentPath, entry.name)))
     .sort()
 
-const spooled = () => NodeFs.readdirSync(Os.tmpdir()).filter((name) => name.startsWith("inferencesh-"))
+/** A directory for temporary files of this file's own: other tests leave theirs in the usual one while they run. */
+const temporary = NodeFs.mkdtempSync(NodePathModule.join(Os.tmpdir(), "files-test-"))
+process.env.TMPDIR = temporary
+afterAll(() => NodeFs.rmSync(temporary, { recursive: true }))
+
+const spooled = () => NodeFs.readdirSync(temporary).filter((name) => name.startsWith("inferencesh-"))
 
 const wire = (sent: ReadonlyArray<Http.Sent>) => sent.map(({ method, url }) => `${method} ${url}`)
 

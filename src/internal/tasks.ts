@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -181,7 +182,10 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
           yield* Effect.addFinalizer(() =>
             isSettled() || isRefused
               ? Effect.void
-              : lastly(Effect.flatMap(Fiber.join(posting), ({ task }) => cancel(task.id))).pipe(
+              : Effect.flatMap(Fiber.await(posting), (exit) =>
+                  Exit.isSuccess(exit) ? cancel(exit.value.task.id) : Effect.void
+                ).pipe(
+                  lastly("The task of an interrupted run may go on: the service did not confirm its cancellation"),
                   Effect.withSpan("Tasks.cancel")
                 )
           )
@@ -278,7 +282,10 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
 
   const spanOf = (app: Tasks.AppOrName) => ({ attributes: { "inference.app": nameOf(app) } })
 
-  const get: Tasks.Service["get"] = (id) => api.request({ path: pathOf(id), taskId: id, schema: schemas.Task })
+  const aboutTask = (id: string) => ({ attributes: { "inference.task.id": id } })
+
+  const ask = <A, I>(name: string, id: string, request: Omit<ApiClient.Request<A, I>, "taskId">) =>
+    Effect.withSpan(api.request({ ...request, taskId: id }), name, aboutTask(id))
 
   return {
     run: (app, params) => Effect.withSpan(completed(runStream(app, params)), "Tasks.run", spanOf(app)),
@@ -293,80 +300,75 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
         Effect.withSpan("Tasks.submit", spanOf(app))
       ),
 
-    get: (id) => Effect.withSpan(get(id), "Tasks.get", { attributes: { "inference.task.id": id } }),
+    get: (id) => ask("Tasks.get", id, { path: pathOf(id), schema: schemas.Task }),
 
     status: (id) =>
-      Effect.map(api.request({ path: `${pathOf(id)}/status`, taskId: id, schema: schemas.Patch }), (found) => ({
+      Effect.map(ask("Tasks.status", id, { path: `${pathOf(id)}/status`, schema: schemas.Patch }), (found) => ({
         id,
         status: found.status ?? "unknown",
         updatedAt: found.updatedAt
       })),
 
     waitForCompletion: (id) =>
-      Effect.withSpan(completed(snapshots(observe(id))), "Tasks.waitForCompletion", {
-        attributes: { "inference.task.id": id }
-      }),
+      Effect.withSpan(completed(snapshots(observe(id))), "Tasks.waitForCompletion", aboutTask(id)),
 
-    stream: (id) =>
-      Stream.withSpan(snapshots(observe(id)), "Tasks.stream", { attributes: { "inference.task.id": id } }),
+    stream: (id) => Stream.withSpan(snapshots(observe(id)), "Tasks.stream", aboutTask(id)),
 
-    events: (id) =>
-      Stream.withSpan(withOutcome(observe(id)), "Tasks.events", { attributes: { "inference.task.id": id } }),
+    events: (id) => Stream.withSpan(withOutcome(observe(id)), "Tasks.events", aboutTask(id)),
 
-    cancel: (id, options) =>
-      Effect.withSpan(cancel(id, options), "Tasks.cancel", { attributes: { "inference.task.id": id } }),
+    cancel: (id, options) => Effect.withSpan(cancel(id, options), "Tasks.cancel", aboutTask(id)),
 
     remove: (id) =>
-      api
-        .request({ method: "DELETE", path: pathOf(id), taskId: id, schema: Schema.Unknown })
-        .pipe(Effect.asVoid, Effect.withSpan("Tasks.remove", { attributes: { "inference.task.id": id } })),
+      Effect.asVoid(ask("Tasks.remove", id, { method: "DELETE", path: pathOf(id), schema: Schema.Unknown })),
 
-    list: (query) => list(api, { method: "POST", path: "/tasks/list" }, schemas.Task, query),
+    list: (query) =>
+      Stream.withSpan(list(api, { method: "POST", path: "/tasks/list" }, schemas.Task, query), "Tasks.list"),
 
-    listFeatured: (query) => list(api, { method: "GET", path: "/tasks/featured" }, schemas.Task, query),
+    listFeatured: (query) =>
+      Stream.withSpan(list(api, { method: "GET", path: "/tasks/featured" }, schemas.Task, query), "Tasks.listFeatured"),
 
-    logs: (id) => api.request({ path: `${pathOf(id)}/logs`, taskId: id, schema: schemas.Logs }),
+    logs: (id) => ask("Tasks.logs", id, { path: `${pathOf(id)}/logs`, schema: schemas.Logs }),
 
-    timings: (id) => api.request({ path: `${pathOf(id)}/timings`, taskId: id, schema: schemas.Timings }),
+    timings: (id) => ask("Tasks.timings", id, { path: `${pathOf(id)}/timings`, schema: schemas.Timings }),
 
     telemetry: (id) =>
       Effect.map(
-        api.request({
+        ask("Tasks.telemetry", id, {
           path: `${pathOf(id)}/telemetry`,
-          taskId: id,
           schema: Schema.NullishOr(Schema.Array(Schema.Unknown))
         }),
         (rows) => rows ?? []
       ),
 
     setVisibility: (id, visibility) =>
-      api.request({
+      ask("Tasks.setVisibility", id, {
         method: "POST",
         path: `${pathOf(id)}/visibility`,
         body: { visibility },
         idempotent: true,
-        taskId: id,
         schema: schemas.Task
       }),
 
     setFeatured: (id, isFeatured) =>
-      api.request({
+      ask("Tasks.setFeatured", id, {
         method: "POST",
         path: `${pathOf(id)}/featured`,
         body: { is_featured: isFeatured },
         idempotent: true,
-        taskId: id,
         schema: schemas.Task
       }),
 
     estimate: (appId, request) =>
-      api.request({
-        method: "POST",
-        path: `/store/apps/${encodeURIComponent(appId)}/estimate`,
-        body: request,
-        idempotent: true,
-        schema: Estimate
-      })
+      Effect.withSpan(
+        api.request({
+          method: "POST",
+          path: `/store/apps/${encodeURIComponent(appId)}/estimate`,
+          body: request,
+          idempotent: true,
+          schema: Estimate
+        }),
+        "Tasks.estimate"
+      )
   }
 }
 

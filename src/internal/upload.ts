@@ -233,7 +233,9 @@ export const makeUpload =
           api.settings.retry,
           isTransient
         )(() => put(dependencies, filename, uploadUrl, signedType, content, onProgress)).pipe(
-          Effect.onError(() => lastly(forget))
+          Effect.onError(() =>
+            lastly(`The record of ${filename}, which was not uploaded, may be left at the service`)(forget)
+          )
         )
         return fromRecord({
           ...record,
