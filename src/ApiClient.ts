@@ -23,7 +23,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ApiFailure } from "./InferenceError.js"
-import { DecodeError, isTransient, TransportError } from "./InferenceError.js"
+import { DecodeError, InvalidRequest, isTransient, TransportError } from "./InferenceError.js"
 import { ClientTransform } from "./internal/clientTransform.js"
 import { type Notice, unwrap } from "./internal/envelope.js"
 import * as Failure from "./internal/failure.js"
@@ -121,10 +121,10 @@ export interface Settings {
  */
 export interface Request<A, I = unknown> {
   /** Default `GET`. */
-  readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
+  readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | undefined
   /** The path below the base URL, such as `/tasks/7k2m9qd4`. Write ids with `encodeURIComponent`. */
   readonly path: string
-  readonly query?: { readonly [name: string]: string | number | boolean | undefined }
+  readonly query?: { readonly [name: string]: string | number | boolean | undefined } | undefined
   /** Sent as JSON. */
   readonly body?: unknown
   /** Decodes the payload. `Schema.Unknown` gives it as it comes, `undefined` where there is none. */
@@ -133,9 +133,9 @@ export interface Request<A, I = unknown> {
    * Whether the request may be sent again after a failure that leaves open if it was carried out. Default: `GET`, `PUT` and
    * `DELETE` may, `POST` and `PATCH` may not.
    */
-  readonly idempotent?: boolean
+  readonly idempotent?: boolean | undefined
   /** The task that the request is about, for its errors. */
-  readonly taskId?: string
+  readonly taskId?: string | undefined
 }
 
 /**
@@ -271,18 +271,20 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
 
     const client = opaque((request) => send(request, authorised.execute))
 
-    const requestOf = (request: Unanswered): HttpClientRequest.HttpClientRequest => {
-      const made = HttpClientRequest.make(request.method ?? "GET")(request.path).pipe(
-        HttpClientRequest.setUrlParams(request.query ?? {})
-      )
-      return request.body === undefined ? made : HttpClientRequest.bodyUnsafeJson(made, request.body)
-    }
+    const requestOf = (request: Unanswered): Effect.Effect<HttpClientRequest.HttpClientRequest, InvalidRequest> =>
+      Effect.gen(function* () {
+        const made = HttpClientRequest.make(request.method ?? "GET")(yield* checkedPath(request.path)).pipe(
+          HttpClientRequest.setUrlParams(request.query ?? {})
+        )
+        return request.body === undefined
+          ? made
+          : yield* Effect.mapError(
+              HttpClientRequest.bodyJson(made, request.body),
+              () => new InvalidRequest({ issues: [{ path: ["body"], message: "it cannot be sent as JSON" }] })
+            )
+      })
 
-    const aboutOf = (request: {
-      readonly method?: string
-      readonly path: string
-      readonly taskId?: string
-    }): About => ({
+    const aboutOf = (request: Pick<Unanswered, "method" | "path" | "taskId">): About => ({
       method: request.method ?? "GET",
       url: Failure.withoutQuery(addressOf(request.path)),
       taskId: request.taskId
@@ -354,7 +356,7 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
       Effect.scoped(
         Effect.gen(function* () {
           const about = aboutOf(request)
-          const response = yield* open(requestOf(request), about)
+          const response = yield* open(yield* requestOf(request), about)
           const body = response.status === 204 ? "" : yield* readText(bytesOf(response, about))
           const reply = { ...about, status: response.status }
           const { data, notices } = yield* Effect.orElse(unwrap(body, reply), () => unwrap(scrub(body), reply))
@@ -388,7 +390,7 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
     const stream: Service["stream"] = (request) =>
       Stream.unwrapScoped(
         Effect.gen(function* () {
-          const made = HttpClientRequest.get(request.path, {
+          const made = HttpClientRequest.get(yield* checkedPath(request.path), {
             headers: { accept: "application/x-ndjson", "cache-control": "no-cache", "accept-encoding": "identity" }
           })
           const about = aboutOf(request)
@@ -402,6 +404,20 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
 
     return { settings, client, request, stream }
   })
+
+/** An id that is empty or `..` would lead to another endpoint. */
+const checkedPath = (path: string): Effect.Effect<string, InvalidRequest> => {
+  const [pathname = ""] = path.split(/[?#]/)
+  const message = "it has a part that is empty or made of dots: is an id missing?"
+  return pathname.startsWith("/") &&
+    pathname !== "/" &&
+    pathname
+      .slice(1)
+      .split("/")
+      .some((part) => /^\.{0,2}$/.test(part))
+    ? new InvalidRequest({ issues: [{ path: ["path"], message: `${path}: ${message}` }] })
+    : Effect.succeed(path)
+}
 
 /** A client whose work cannot be taken apart by a change of the client. */
 const opaque = (execute: HttpClient.HttpClient["execute"]): HttpClient.HttpClient =>

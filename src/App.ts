@@ -131,16 +131,21 @@ export type Setup<A extends Any> = ConstructorOf<A["setup"]>
 export type DefaultFunction<A extends Any> = "run" extends FunctionName<A> ? "run" : FunctionName<A>
 
 /**
- * What the constructor of a schema takes: for a struct, the fields without those that have a default.
+ * What the constructor of a schema takes: for a struct, also one with a filter, the fields without those that have a default.
  *
  * @since 0.1.0
  * @category types
  */
 export type ConstructorOf<S extends Schema.Schema.AnyNoContext> = S extends {
   readonly fields: infer Fields extends Schema.Struct.Fields
+  readonly records: infer Records extends Schema.IndexSignature.Records
 }
-  ? Schema.Simplify<Schema.Struct.Constructor<Fields>>
-  : Schema.Schema.Type<S>
+  ? Schema.Simplify<Schema.TypeLiteral.Constructor<Fields, Records>>
+  : S extends { readonly fields: infer Fields extends Schema.Struct.Fields }
+    ? Schema.Simplify<Schema.Struct.Constructor<Fields>>
+    : S extends { readonly from: infer From extends Schema.Schema.AnyNoContext; readonly filter: unknown }
+      ? ConstructorOf<From>
+      : Schema.Schema.Type<S>
 
 /**
  * A schema, or the fields of a struct.
@@ -257,7 +262,7 @@ export const make: {
       readonly functions?: Functions
       readonly description?: string
     }
-  ): App<{ readonly run: Signature<ToSchema<Input>, ToSchema<Output>> } & ToSignatures<Functions>, ToSchema<Setup>>
+  ): App<{ readonly run: Signature<ToSchema<Input>, ToSchema<Output>> } & ToSignatures<Functions>, ToSetup<Setup>>
   <const Functions extends SignatureInputs, const Setup extends SchemaOrFields = SchemaOrFields>(
     name: string,
     contract: {
@@ -341,7 +346,7 @@ export const signature = (app: Any, name: string): Signature | undefined =>
 export const decodeOutput = <A extends Any, const Name extends FunctionName<A> = DefaultFunction<A>>(
   app: A,
   task: Task.Task,
-  options?: { readonly function?: Name }
+  options?: { readonly function?: Name | undefined }
 ): Effect.Effect<Task.Completed<Output<A, Name>>, DecodeError> => {
   const subject = `output of ${app.name}`
   if (task.status !== "completed") {
@@ -350,7 +355,9 @@ export const decodeOutput = <A extends Any, const Name extends FunctionName<A> =
     )
   }
   const name = options?.function ?? (task.function || defaultFunction(app))
-  const found = signature(app, name)
+  const [first, ...others] = Object.values(app.functions)
+  // A task names its function, which a contract with just one need not do: it is `run` there, whatever the app calls it.
+  const found = signature(app, name) ?? (options?.function === undefined && others.length === 0 ? first : undefined)
   if (found === undefined) {
     return Effect.fail(
       new DecodeError({ subject, path: [], taskId: task.id, detail: `the contract has no function "${name}"` })

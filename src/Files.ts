@@ -19,6 +19,7 @@ import * as File from "./File.js"
 import type { ApiFailure, FileError } from "./InferenceError.js"
 import * as Download from "./internal/download.js"
 import { makeDownloadTo } from "./internal/downloadTo.js"
+import * as Metrics from "./internal/metrics.js"
 import { type ListQuery, list as listPages } from "./internal/pagination.js"
 import { FileRecord, fromRecord, makeUpload } from "./internal/upload.js"
 
@@ -38,13 +39,13 @@ export type UploadSource = File.File | Uint8Array | Blob | Stream.Stream<Uint8Ar
  */
 export interface UploadOptions {
   /** Default: the name of the source, else `file` with the extension of its content type. */
-  readonly filename?: string
+  readonly filename?: string | undefined
   /** Default: the content type of the source, else the one that the name's extension stands for. */
-  readonly contentType?: string
+  readonly contentType?: string | undefined
   /** Whether anyone with the URL may read the file. What the service does with this is not documented. */
-  readonly public?: boolean
+  readonly public?: boolean | undefined
   /** The folder that the file is shown in. */
-  readonly path?: string
+  readonly path?: string | undefined
 }
 
 /**
@@ -134,10 +135,7 @@ export const make: Effect.Effect<
 
   return {
     upload: (source, options = {}) =>
-      Effect.withSpan(
-        uploadWith(toFile(source), options, () => Effect.void),
-        "Files.upload"
-      ),
+      uploadWith(toFile(source), options, () => Effect.void).pipe(Metrics.operation("Files.upload")),
 
     uploadStream: (source, options = {}) =>
       Stream.unwrapScoped(
@@ -153,26 +151,26 @@ export const make: Effect.Effect<
           )
           return Mailbox.toStream(events)
         })
-      ).pipe(Stream.withSpan("Files.uploadStream")),
+      ).pipe(Metrics.streamOperation("Files.uploadStream")),
 
-    download: (file) => Stream.withSpan(download(file), "Files.download"),
+    download: (file) => download(file).pipe(Metrics.streamOperation("Files.download")),
 
-    downloadTo: (file, directory) => Effect.withSpan(saveTo(file, directory), "Files.downloadTo"),
+    downloadTo: (file, directory) => saveTo(file, directory).pipe(Metrics.operation("Files.downloadTo")),
 
     get: (id) =>
       Effect.map(api.request({ path: `/files/${encodeURIComponent(id)}`, schema: FileRecord }), fromRecord).pipe(
-        Effect.withSpan("Files.get", { attributes: { "file.id": id } })
+        Metrics.operation("Files.get", { "inference.file.id": id })
       ),
 
     list: (query) =>
       Stream.map(listPages(api, { method: "POST", path: "/files/list" }, FileRecord, query), fromRecord).pipe(
-        Stream.withSpan("Files.list")
+        Metrics.streamOperation("Files.list")
       ),
 
     remove: (id) =>
       api
         .request({ method: "DELETE", path: `/files/${encodeURIComponent(id)}`, schema: Schema.Unknown })
-        .pipe(Effect.asVoid, Effect.withSpan("Files.remove", { attributes: { "file.id": id } }))
+        .pipe(Effect.asVoid, Metrics.operation("Files.remove", { "inference.file.id": id }))
   }
 })
 

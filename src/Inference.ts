@@ -96,12 +96,14 @@ const keyName = "INFERENCE_API_KEY"
 const whereToGetOne = "Create an API key at https://app.inference.sh/settings/keys"
 
 /** An empty variable reads as an empty secret: it is as good as missing. */
-const checkKey = (key: Redacted.Redacted<string>): Effect.Effect<Redacted.Redacted<string>, ConfigError.ConfigError> =>
-  Redacted.value(key).trim() === ""
-    ? Effect.fail(
-        ConfigError.InvalidData([keyName], `the API key is empty (default variable: ${keyName}). ${whereToGetOne}.`)
-      )
-    : Effect.succeed(key)
+const checkKey =
+  (path: ReadonlyArray<string>) =>
+  (key: Redacted.Redacted<string>): Effect.Effect<Redacted.Redacted<string>, ConfigError.ConfigError> =>
+    Redacted.value(key).trim() === ""
+      ? Effect.fail(
+          ConfigError.InvalidData([...path], `the API key is empty (default variable: ${keyName}). ${whereToGetOne}.`)
+        )
+      : Effect.succeed(key)
 
 const sayWhereToGetKey = (error: ConfigError.ConfigError): ConfigError.ConfigError =>
   error._op === "MissingData" ? ConfigError.MissingData([...error.path], `${error.message}. ${whereToGetOne}.`) : error
@@ -111,7 +113,10 @@ const fromConfig = (options: ConfigOptions): Effect.Effect<Options, ConfigError.
     const apiKey = options.apiKey ?? Config.redacted(keyName)
     const baseUrl = options.baseUrl ?? Config.withDefault(Config.string("INFERENCE_BASE_URL"), "")
     return {
-      apiKey: yield* Effect.flatMap(Effect.mapError(from(apiKey), sayWhereToGetKey), checkKey),
+      apiKey: yield* Effect.flatMap(
+        Effect.mapError(from(apiKey), sayWhereToGetKey),
+        checkKey(options.apiKey === undefined ? [keyName] : [])
+      ),
       baseUrl: (yield* from(baseUrl))?.trim() || undefined,
       headers: yield* from(options.headers),
       statusNumbering: yield* from(options.statusNumbering),

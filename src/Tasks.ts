@@ -108,25 +108,25 @@ export type OutputOf<A extends AppOrName, Name> = A extends App.Any
  */
 export interface RunOptions {
   /** Whose machines run it. Default `cloud`. */
-  readonly infra?: Open<"cloud" | "private" | "private_first">
+  readonly infra?: Open<"cloud" | "private" | "private_first"> | undefined
   /** A resource variant of the app's version. */
-  readonly variant?: string
+  readonly variant?: string | undefined
   /** The ids of the workers that may run it, on private machines. */
-  readonly workers?: ReadonlyArray<string>
+  readonly workers?: ReadonlyArray<string> | undefined
   /** Called by the service when the task is over. */
-  readonly webhook?: string | URL
+  readonly webhook?: string | URL | undefined
   /** `new`, or the id of a session whose worker is to run it. */
-  readonly session?: string
+  readonly session?: string | undefined
   /** With `session: "new"`: how long the session outlives its last call, 1 second to 1 hour. */
-  readonly sessionTimeout?: Duration.DurationInput
+  readonly sessionTimeout?: Duration.DurationInput | undefined
   /** When to start. Default at once. */
-  readonly runAt?: DateTime.DateTime | Date
+  readonly runAt?: DateTime.DateTime | Date | undefined
   /** An action of the service that is to follow the task. */
   readonly metadata?: unknown
   /** What becomes of the task when the effect that owns it is interrupted. Default `cancel`. */
-  readonly onInterrupt?: "cancel" | "leave"
+  readonly onInterrupt?: "cancel" | "leave" | undefined
   /** How this task is followed. Default: what the client is configured with. */
-  readonly transport?: "stream" | "poll"
+  readonly transport?: "stream" | "poll" | undefined
 }
 
 /**
@@ -135,14 +135,25 @@ export interface RunOptions {
  * @since 0.1.0
  * @category models
  */
-export interface Params<A extends AppOrName, Name extends FunctionNameOf<A>> extends RunOptions {
+export type Params<A extends AppOrName, Name extends FunctionNameOf<A>> = RunOptions & {
   /** Decoded values. Each `File`, `Uint8Array` and `Blob` in it is uploaded, once, and replaced by its URL. */
   readonly input: InputOf<A, Name>
   /** Parameters of the app's setup. Workers that have been set up with equal ones are warm. */
-  readonly setup?: A extends App.Any ? App.Setup<A> : unknown
-  /** The function to call, of an app that has several. Default `run`. */
-  readonly function?: Name
-}
+  readonly setup?: (A extends App.Any ? App.Setup<A> : unknown) | undefined
+} & FunctionParam<A, Name>
+
+/**
+ * The function to call: it must be named for an app whose contract has functions but no `run`.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type FunctionParam<A extends AppOrName, Name> =
+  string extends FunctionNameOf<A>
+    ? { readonly function?: Name | undefined }
+    : "run" extends FunctionNameOf<A>
+      ? { readonly function?: Name | undefined }
+      : { readonly function: Name }
 
 /**
  * A light look at a task.
@@ -215,9 +226,9 @@ export type Visibility = Open<"private" | "team" | "org" | "public" | "unlisted"
  */
 export interface CancelOptions {
   /** Whether to kill the app without waiting for its cancel hook. */
-  readonly force?: boolean
+  readonly force?: boolean | undefined
   /** How long the app may take to stop. */
-  readonly timeout?: Duration.DurationInput
+  readonly timeout?: Duration.DurationInput | undefined
 }
 
 /**

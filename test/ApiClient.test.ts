@@ -144,11 +144,12 @@ describe("ApiClient requests", () => {
   it.effect("a path cannot lead to another origin", () =>
     Effect.gen(function* () {
       const { api, sent } = yield* over(() => Http.data(1))
-      for (const path of ["//evil.test/x", "/\\evil.test/x", "/../../x", "/https://evil.test/"]) {
-        yield* api.request({ path, ...any })
-      }
+      yield* api.request({ path: "/\\evil.test/x", ...any })
       for (const { url } of sent) assert.strictEqual(new URL(url).origin, base)
-      assert.strictEqual(sent.length, 4)
+      for (const path of ["//evil.test/x", "/../../x", "/https://evil.test/"]) {
+        assert.strictEqual((yield* Effect.flip(api.request({ path, ...any })))._tag, "InvalidRequest")
+      }
+      assert.strictEqual(sent.length, 1)
     })
   )
 

@@ -102,5 +102,13 @@ describe("App", () => {
         }
       })
     )
+
+    it.effect("takes the one function of a contract, whatever the app calls it", () =>
+      Effect.gen(function* () {
+        const Echo = App.make("acme/echo", { input: {}, output: { text: Schema.String } })
+        const task = yield* App.decodeOutput(Echo, completed({ text: "hi" }, { function: "generate" }))
+        assert.strictEqual(task.output.text, "hi")
+      })
+    )
   })
 })

@@ -2,6 +2,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
@@ -456,6 +457,108 @@ describe("Tasks", () => {
             assert.strictEqual("traceparent" in headers || "b3" in headers, propagateTraces === true)
           }
         }
+      })
+    )
+  })
+
+  describe("contracts and ids", () => {
+    const Several = App.make("acme/several", {
+      functions: {
+        up: { input: { a: Schema.String }, output: { text: Schema.String } },
+        down: { input: { b: Schema.Number }, output: { text: Schema.String } }
+      }
+    })
+
+    it.effect("the function is always named to the service where the contract has no run", () =>
+      Effect.gen(function* () {
+        const One = App.make("acme/one", {
+          functions: { up: { input: { a: Schema.String }, output: { text: Schema.String } } }
+        })
+        const service = T.service(completing)
+        yield* using(service, Tasks.run(Several, { function: "down", input: { b: 1 } }))
+        yield* using(service, Tasks.run(One, { function: "up", input: { a: "x" } }))
+        yield* using(service, Tasks.run(Echo, { input: { text: "x" } }).pipe(Effect.asVoid))
+        const functions = service.sent.filter(({ route }) => route === post).map((sent) => T.jsonOf(sent).function)
+        assert.deepStrictEqual(functions, ["down", "up", undefined])
+      })
+    )
+
+    it.effect("a call that does not say which of several functions it means is refused before anything is sent", () =>
+      Effect.gen(function* () {
+        const service = T.service(completing)
+        const params = { input: { b: 1 } } as unknown as { function: "down"; input: { b: number } }
+        const error = yield* using(service, Effect.flip(Tasks.run(Several, params)))
+        assert.strictEqual(error._tag, "InvalidRequest")
+        assert.include(error.message, "several functions")
+        assert.strictEqual(service.sent.length, 0)
+      })
+    )
+
+    it.effect("defaults are filled in behind a filter", () =>
+      Effect.gen(function* () {
+        const Filtered = App.make("acme/filtered", {
+          input: Schema.Struct({
+            a: Schema.Number,
+            b: Schema.optionalWith(Schema.Number, { default: () => 1 })
+          }).pipe(Schema.filter(({ a, b }) => a > b)),
+          output: { text: Schema.String }
+        })
+        const service = T.service(completing)
+        yield* using(service, Tasks.run(Filtered, { input: { a: 2 } }))
+        assert.deepStrictEqual(T.jsonOf(service.sent[0]).input, { a: 2, b: 1 })
+        const error = yield* using(service, Effect.flip(Tasks.run(Filtered, { input: { a: 0 } })))
+        assert.strictEqual(error._tag, "InvalidRequest")
+      })
+    )
+
+    it.effect("an id that is empty or made of dots does not reach another endpoint", () =>
+      Effect.gen(function* () {
+        const service = T.service({})
+        for (const id of ["", ".", ".."]) {
+          const errors = yield* using(
+            service,
+            Effect.all([
+              Effect.flip(Tasks.get(id)),
+              Effect.flip(Tasks.remove(id)),
+              Effect.flip(Tasks.cancel(id)),
+              Effect.flip(Tasks.waitForCompletion(id))
+            ])
+          )
+          assert.deepStrictEqual(
+            errors.map((error) => error._tag),
+            ["InvalidRequest", "InvalidRequest", "InvalidRequest", "InvalidRequest"]
+          )
+        }
+        assert.strictEqual(service.sent.length, 0)
+      })
+    )
+
+    it.effect("a run is counted by the way it ended, also when it is interrupted", () =>
+      Effect.gen(function* () {
+        const counted = (app: string, outcome: string) =>
+          Effect.map(Metric.snapshot, (pairs) =>
+            pairs
+              .filter(({ metricKey }) => metricKey.name === "inference_tasks_total")
+              .filter(({ metricKey }) => {
+                const tags = metricKey.tags.map(({ value }) => value)
+                return tags.includes(app) && tags.includes(outcome)
+              })
+              .reduce((sum, { metricState }) => sum + Number("count" in metricState ? metricState.count : 0), 0)
+          )
+        yield* using(T.service(completing), Tasks.run("metric/done", { input: {} }))
+        assert.strictEqual(yield* counted("metric/done", "completed"), 1)
+        yield* using(
+          T.service({ [post]: T.problem(404, "not_found") }),
+          Effect.flip(Tasks.run("metric/none", { input: {} }))
+        )
+        assert.strictEqual(yield* counted("metric/none", "refused"), 1)
+        const endless = T.service({
+          [post]: submitted,
+          [streamOf]: T.ndjson(T.task(), T.silence),
+          "POST /tasks/t1/cancel": T.data(null)
+        })
+        yield* using(endless, Effect.timeoutOption(Tasks.run("metric/slow", { input: {} }), "1 second"))
+        assert.strictEqual(yield* counted("metric/slow", "interrupted"), 1)
       })
     )
   })

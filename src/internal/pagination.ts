@@ -15,16 +15,18 @@ import { field } from "./wire.js"
  */
 export interface ListQuery {
   /** Rows that are fetched at a time. */
-  readonly pageSize?: number
+  readonly pageSize?: number | undefined
   /** Text to look for. */
-  readonly search?: string
-  readonly filters?: ReadonlyArray<{
-    /** The wire name of a field. */
-    readonly field: string
-    readonly operator: string
-    readonly value?: unknown
-  }>
-  readonly sort?: ReadonlyArray<{ readonly field: string; readonly dir: "asc" | "desc" }>
+  readonly search?: string | undefined
+  readonly filters?: ReadonlyArray<Filter> | undefined
+  readonly sort?: ReadonlyArray<{ readonly field: string; readonly dir: "asc" | "desc" }> | undefined
+}
+
+interface Filter {
+  /** The wire name of a field. */
+  readonly field: string
+  readonly operator: string
+  readonly value?: unknown
 }
 
 const pageOf = <A, I>(item: Schema.Schema<A, I>) =>

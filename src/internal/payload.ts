@@ -10,12 +10,22 @@ import { InvalidRequest } from "../InferenceError.js"
 import { issuesOf } from "./failure.js"
 import { isJsonObject } from "./wire.js"
 
-const hasConstructor = (
-  schema: Schema.Schema.AnyNoContext
-): schema is Schema.Schema.AnyNoContext & {
-  readonly make: (props: unknown, options: { disableValidation: true }) => unknown
-} =>
-  Predicate.hasProperty(schema, "fields") && Predicate.hasProperty(schema, "make") && Predicate.isFunction(schema.make)
+/** Fills in the defaults of the schema's constructor, also behind filters. */
+const construct = (schema: Schema.Schema.AnyNoContext, value: unknown): unknown => {
+  if (!isJsonObject(value) && value !== undefined) return value
+  if (
+    Predicate.hasProperty(schema, "fields") &&
+    Predicate.hasProperty(schema, "make") &&
+    Predicate.isFunction(schema.make)
+  ) {
+    return schema.make(value ?? {}, { disableValidation: true })
+  }
+  return Predicate.hasProperty(schema, "filter") && Predicate.hasProperty(schema, "from") && isSchema(schema.from)
+    ? construct(schema.from, value)
+    : value
+}
+
+const isSchema = (u: unknown): u is Schema.Schema.AnyNoContext => Schema.isSchema(u)
 
 /** Encodes decoded values, with the defaults of the schema's constructor filled in. Issues are told as of the part that it is. */
 export const encode = (
@@ -24,13 +34,7 @@ export const encode = (
   schema: Schema.Schema.AnyNoContext,
   value: unknown
 ): Effect.Effect<unknown, InvalidRequest> =>
-  Effect.suspend(() =>
-    Schema.encodeUnknown(schema, { errors: "all" })(
-      hasConstructor(schema) && (isJsonObject(value) || value === undefined)
-        ? schema.make(value ?? {}, { disableValidation: true })
-        : value
-    )
-  ).pipe(
+  Effect.suspend(() => Schema.encodeUnknown(schema, { errors: "all" })(construct(schema, value))).pipe(
     Effect.map((encoded) => filesInFields(AST.encodedBoundAST(schema.ast), encoded)),
     Effect.mapError(
       (error) =>

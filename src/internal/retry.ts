@@ -11,13 +11,13 @@ import * as Random from "effect/Random"
  */
 export interface RetryPolicy {
   /** How often to try in all, the first time included. Default 5. */
-  readonly attempts?: number
+  readonly attempts?: number | undefined
   /** The wait after the first failure, doubled after each further one and shortened at random by up to half. Default 500 ms. */
-  readonly baseDelay?: Duration.DurationInput
+  readonly baseDelay?: Duration.DurationInput | undefined
   /** No such wait is longer than this. Default 30 seconds. */
-  readonly maxDelay?: Duration.DurationInput
+  readonly maxDelay?: Duration.DurationInput | undefined
   /** A wait that the service asks for (`Retry-After`) is kept to the second up to this; one longer fails at once. Default 2 minutes. */
-  readonly maxRetryAfter?: Duration.DurationInput
+  readonly maxRetryAfter?: Duration.DurationInput | undefined
 }
 
 export interface Resolved {

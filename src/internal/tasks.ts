@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as ApiClient from "../ApiClient.js"
@@ -47,16 +48,17 @@ const Estimate = Schema.Struct({
 type AnyParams = Tasks.RunOptions & {
   readonly input: unknown
   readonly setup?: unknown
-  readonly function?: string
+  readonly function?: string | undefined
 }
 
 const nameOf = (app: Tasks.AppOrName): string => (typeof app === "string" ? app : app.name)
 
 /** A service that takes any JSON says so with the schema that takes anything. */
-const signatureOf = (app: Tasks.AppOrName, name: string | undefined): App.Signature | undefined =>
-  typeof app === "string"
-    ? { input: Schema.Unknown, output: Schema.Unknown }
-    : App.signature(app, name ?? App.defaultFunction(app))
+const signatureOf = (app: Tasks.AppOrName, name: string | undefined): App.Signature | undefined => {
+  if (typeof app === "string") return { input: Schema.Unknown, output: Schema.Unknown }
+  const isClear = name !== undefined || "run" in app.functions || Object.keys(app.functions).length === 1
+  return isClear ? App.signature(app, name ?? App.defaultFunction(app)) : undefined
+}
 
 const toIso = (time: DateTime.DateTime | Date): string =>
   DateTime.isDateTime(time) ? DateTime.formatIso(time) : time.toISOString()
@@ -91,7 +93,10 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
     const signature = signatureOf(app, params.function)
     const issues = checkOptions(name, params)
     if (signature === undefined) {
-      const message = `the contract has no function "${params.function}"`
+      const message =
+        params.function === undefined
+          ? "the contract has several functions and no `run`: name the one to call"
+          : `the contract has no function "${params.function}"`
       return yield* new InvalidRequest({ app: name, issues: [...issues, { path: ["function"], message }] })
     }
     if (issues.length > 0) return yield* new InvalidRequest({ app: name, issues })
@@ -105,7 +110,9 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
     return {
       ...(isJsonObject(payload) ? payload : {}),
       app: name,
-      function: params.function,
+      // The service's own default may be another one than that of a contract without `run`.
+      function:
+        params.function ?? (typeof app === "string" || "run" in app.functions ? undefined : App.defaultFunction(app)),
       infra: params.infra,
       variant: params.variant,
       workers: params.workers,
@@ -185,8 +192,8 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
               : Effect.flatMap(Fiber.await(posting), (exit) =>
                   Exit.isSuccess(exit) ? cancel(exit.value.task.id) : Effect.void
                 ).pipe(
-                  lastly("The task of an interrupted run may go on: the service did not confirm its cancellation"),
-                  Effect.withSpan("Tasks.cancel")
+                  Metrics.operation("Tasks.cancel"),
+                  lastly("The task of an interrupted run may go on: the service did not confirm its cancellation")
                 )
           )
         }
@@ -225,7 +232,19 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
     })
 
   const typed = <A extends Tasks.AppOrName, Name extends Tasks.FunctionNameOf<A>>(app: A, name: Name | undefined) => {
-    const decode = Schema.decodeUnknown(signatureOf(app, name)?.output ?? Schema.Unknown)
+    const decodeOutput = Schema.decodeUnknown(signatureOf(app, name)?.output ?? Schema.Unknown)
+    // States that do not change the output share it: it is decoded once.
+    let last:
+      | { readonly output: unknown; readonly exit: Exit.Exit<Tasks.OutputOf<A, Name>, ParseResult.ParseError> }
+      | undefined
+    const decode = (output: unknown) =>
+      Effect.suspend(() => {
+        if (last !== undefined && last.output === output) return last.exit
+        return Effect.flatMap(Effect.exit(decodeOutput(output)), (exit) => {
+          last = { output, exit }
+          return exit
+        })
+      })
     return (task: Task.Task): Effect.Effect<Task.Task<Tasks.OutputOf<A, Name>>, DecodeError> => {
       if (task.status === "completed") {
         return Effect.mapBoth(decode(task.output), {
@@ -252,19 +271,21 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
         const name = nameOf(app)
         const body = yield* prepare(app, params)
         const startedAt = yield* Clock.currentTimeMillis
-        let isSettled = false
-        const settle = () => {
-          isSettled = true
-        }
-        const { task, wire } = yield* startOwned(body, params, () => isSettled)
+        // How the task ended, as seen from here.
+        let outcome: string | undefined
+        yield* Effect.addFinalizer(() =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            Metrics.taskEnded(name, outcome ?? "interrupted", now - startedAt)
+          )
+        )
+        const { task, wire } = yield* startOwned(body, params, () => outcome !== undefined).pipe(
+          Effect.tapError(() =>
+            Effect.sync(() => {
+              outcome = "refused"
+            })
+          )
+        )
         yield* Effect.annotateCurrentSpan({ "inference.task.id": task.id })
-        const ended = (task: Task.Task) =>
-          Effect.gen(function* () {
-            settle()
-            const took = Duration.millis((yield* Clock.currentTimeMillis) - startedAt)
-            yield* Effect.annotateCurrentSpan({ "inference.task.status": task.status })
-            yield* Metrics.taskEnded(name, task.status, took)
-          })
         const followed: Stream.Stream<Task.Event, ApiFailure | StreamInterrupted> = watch(
           api,
           task.id,
@@ -272,32 +293,39 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
           wire
         )
         return snapshots(followed).pipe(
-          Stream.tap((task) => (Task.isTerminal(task.status) ? ended(task) : Effect.void)),
+          Stream.tap((task) => {
+            if (Task.isTerminal(task.status)) outcome = task.status
+            return Effect.annotateCurrentSpan({ "inference.task.status": task.status })
+          }),
           // Lost from sight, or over: not to be cancelled.
-          Stream.tapErrorCause(() => Effect.sync(settle)),
+          Stream.tapErrorCause(() =>
+            Effect.sync(() => {
+              outcome ??= "lost"
+            })
+          ),
           Stream.mapEffect(typed(app, params.function))
         )
       })
     )
 
-  const spanOf = (app: Tasks.AppOrName) => ({ attributes: { "inference.app": nameOf(app) } })
+  const spanOf = (app: Tasks.AppOrName) => ({ "inference.app": nameOf(app) })
 
-  const aboutTask = (id: string) => ({ attributes: { "inference.task.id": id } })
+  const aboutTask = (id: string) => ({ "inference.task.id": id })
 
   const ask = <A, I>(name: string, id: string, request: Omit<ApiClient.Request<A, I>, "taskId">) =>
-    Effect.withSpan(api.request({ ...request, taskId: id }), name, aboutTask(id))
+    api.request({ ...request, taskId: id }).pipe(Metrics.operation(name, aboutTask(id)))
 
   return {
-    run: (app, params) => Effect.withSpan(completed(runStream(app, params)), "Tasks.run", spanOf(app)),
+    run: (app, params) => completed(runStream(app, params)).pipe(Metrics.operation("Tasks.run", spanOf(app))),
 
-    runStream: (app, params) => Stream.withSpan(runStream(app, params), "Tasks.runStream", spanOf(app)),
+    runStream: (app, params) => runStream(app, params).pipe(Metrics.streamOperation("Tasks.runStream", spanOf(app))),
 
     submit: (app, params) =>
       prepare(app, params).pipe(
         Effect.flatMap((body) => post(body, params)),
         Effect.tap(({ task }) => Effect.annotateCurrentSpan({ "inference.task.id": task.id })),
         Effect.flatMap(({ task }) => typed(app, params.function)(task)),
-        Effect.withSpan("Tasks.submit", spanOf(app))
+        Metrics.operation("Tasks.submit", spanOf(app))
       ),
 
     get: (id) => ask("Tasks.get", id, { path: pathOf(id), schema: schemas.Task }),
@@ -310,22 +338,26 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
       })),
 
     waitForCompletion: (id) =>
-      Effect.withSpan(completed(snapshots(observe(id))), "Tasks.waitForCompletion", aboutTask(id)),
+      completed(snapshots(observe(id))).pipe(Metrics.operation("Tasks.waitForCompletion", aboutTask(id))),
 
-    stream: (id) => Stream.withSpan(snapshots(observe(id)), "Tasks.stream", aboutTask(id)),
+    stream: (id) => snapshots(observe(id)).pipe(Metrics.streamOperation("Tasks.stream", aboutTask(id))),
 
-    events: (id) => Stream.withSpan(withOutcome(observe(id)), "Tasks.events", aboutTask(id)),
+    events: (id) => withOutcome(observe(id)).pipe(Metrics.streamOperation("Tasks.events", aboutTask(id))),
 
-    cancel: (id, options) => Effect.withSpan(cancel(id, options), "Tasks.cancel", aboutTask(id)),
+    cancel: (id, options) => cancel(id, options).pipe(Metrics.operation("Tasks.cancel", aboutTask(id))),
 
     remove: (id) =>
       Effect.asVoid(ask("Tasks.remove", id, { method: "DELETE", path: pathOf(id), schema: Schema.Unknown })),
 
     list: (query) =>
-      Stream.withSpan(list(api, { method: "POST", path: "/tasks/list" }, schemas.Task, query), "Tasks.list"),
+      list(api, { method: "POST", path: "/tasks/list" }, schemas.Task, query).pipe(
+        Metrics.streamOperation("Tasks.list")
+      ),
 
     listFeatured: (query) =>
-      Stream.withSpan(list(api, { method: "GET", path: "/tasks/featured" }, schemas.Task, query), "Tasks.listFeatured"),
+      list(api, { method: "GET", path: "/tasks/featured" }, schemas.Task, query).pipe(
+        Metrics.streamOperation("Tasks.listFeatured")
+      ),
 
     logs: (id) => ask("Tasks.logs", id, { path: `${pathOf(id)}/logs`, schema: schemas.Logs }),
 
@@ -359,16 +391,15 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
       }),
 
     estimate: (appId, request) =>
-      Effect.withSpan(
-        api.request({
+      api
+        .request({
           method: "POST",
           path: `/store/apps/${encodeURIComponent(appId)}/estimate`,
           body: request,
           idempotent: true,
           schema: Estimate
-        }),
-        "Tasks.estimate"
-      )
+        })
+        .pipe(Metrics.operation("Tasks.estimate"))
   }
 }
 

@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as ApiClient from "../ApiClient.js"
 import * as File from "../File.js"
+import type { UploadOptions } from "../Files.js"
 import { type ApiFailure, FileError, isTransient } from "../InferenceError.js"
 import { parseDataUri } from "./dataUri.js"
 import * as Download from "./download.js"
@@ -181,12 +182,7 @@ export const makeUpload =
   (dependencies: Dependencies) =>
   (
     file: File.File,
-    options: {
-      readonly filename?: string
-      readonly contentType?: string
-      readonly public?: boolean
-      readonly path?: string
-    },
+    options: UploadOptions,
     onProgress: (sent: number, total: number) => Effect.Effect<void>
   ): Effect.Effect<File.Stored, ApiFailure | FileError> =>
     Effect.scoped(

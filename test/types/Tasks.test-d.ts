@@ -186,3 +186,38 @@ describe("App.make", () => {
     App.make("acme/none", { input: { a: 1 }, output: {} })
   })
 })
+
+describe("contracts", () => {
+  it("an app without a setup takes no particular one, and is not typed as anything goes", () => {
+    const Plain = App.make("acme/plain", { input: {}, output: {} })
+    expectTypeOf<App.Setup<typeof Plain>>().toBeUnknown()
+  })
+
+  it("an app with functions but no run has the function named", () => {
+    Tasks.run(Several, { function: "add", input: { a: 1, b: 2 } })
+    // @ts-expect-error which one?
+    Tasks.run(Several, { input: { a: 1, b: 2 } })
+    // @ts-expect-error the input is that of the function
+    Tasks.run(Several, { function: "shout", input: { a: 1, b: 2 } })
+  })
+
+  it("fields with a default may be left out behind a filter, and records keep their rest", () => {
+    const fields = { a: Schema.Number, b: Schema.optionalWith(Schema.Number, { default: () => 1 }) }
+    const Filtered = App.make("acme/filtered", {
+      input: Schema.Struct(fields).pipe(Schema.filter(({ a, b }) => a > b)),
+      output: {}
+    })
+    const Open = App.make("acme/open", {
+      input: Schema.Struct({ a: Schema.Number }, { key: Schema.String, value: Schema.Unknown }),
+      output: {}
+    })
+    Tasks.run(Filtered, { input: { a: 2 } })
+    Tasks.run(Open, { input: { a: 2, more: "of it" } })
+  })
+
+  it("what is optional may be undefined", () => {
+    const maybe: string | undefined = undefined
+    Tasks.run("acme/echo", { input: {}, webhook: maybe, session: maybe, function: maybe })
+    Tasks.list({ search: maybe })
+  })
+})
