@@ -17,6 +17,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { FileError } from "./InferenceError.js"
+import { concat } from "./internal/bytes.js"
 import { parseDataUri } from "./internal/dataUri.js"
 import * as Download from "./internal/download.js"
 import { fromPlatformError, withoutQuery } from "./internal/failure.js"
@@ -297,15 +298,7 @@ export const localStream = (file: File): Stream.Stream<Uint8Array, FileError, Fi
 export const bytes = (
   file: File
 ): Effect.Effect<Uint8Array, FileError, FileSystem.FileSystem | HttpClient.HttpClient> =>
-  Effect.map(Stream.runCollect(stream(file)), (chunks) => {
-    const parts = Chunk.toReadonlyArray(chunks)
-    const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-    parts.reduce((at, part) => {
-      all.set(part, at)
-      return at + part.length
-    }, 0)
-    return all
-  })
+  Effect.map(Stream.runCollect(stream(file)), (chunks) => concat(Chunk.toReadonlyArray(chunks)))
 
 /**
  * Whether the file is there: on disk, or, for a URL, by asking its server. Files in memory always are.

@@ -2,6 +2,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
 import * as Stream from "effect/Stream"
 import * as File from "../File.js"
 import { type FileError, isTransient } from "../InferenceError.js"
@@ -13,7 +14,7 @@ import * as Retry from "./retry.js"
 const hexDigest = (text: string): Effect.Effect<string> =>
   Effect.map(
     Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))),
-    (digest) => Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("")
+    (digest) => Encoding.encodeHex(new Uint8Array(digest))
   )
 
 /** As many whole characters as fit into a number of bytes. */

@@ -3,6 +3,7 @@ import * as Chunk from "effect/Chunk"
 import * as Stream from "effect/Stream"
 import * as Take from "effect/Take"
 import { DecodeError } from "../InferenceError.js"
+import { concat } from "./bytes.js"
 import { isJsonObject } from "./wire.js"
 
 /**
@@ -93,7 +94,7 @@ const lineSplitter = (atCarriageReturn: boolean) => {
   let afterCarriageReturn = false
 
   const take = (last: Uint8Array): Uint8Array => {
-    const line = pending.length === 0 ? last : concat([...pending, last], pendingBytes + last.length)
+    const line = pending.length === 0 ? last : concat([...pending, last])
     pending = []
     pendingBytes = 0
     return line
@@ -128,16 +129,6 @@ const lineSplitter = (atCarriageReturn: boolean) => {
     },
     end: (): ReadonlyArray<Uint8Array> => (pendingBytes === 0 ? [] : [take(new Uint8Array(0))])
   }
-}
-
-const concat = (parts: ReadonlyArray<Uint8Array>, length: number): Uint8Array => {
-  const all = new Uint8Array(length)
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
 }
 
 /** A line is decoded as a whole, so characters that are split across chunks cannot be damaged. */
