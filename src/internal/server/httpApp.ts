@@ -48,6 +48,21 @@ const normalise = (url: string): string => {
   return [bare, ...query].join("?")
 }
 
+/** The methods that a path has. */
+const methodsOf = <E, R>(router: HttpRouter.HttpRouter<E, R>, path: string): ReadonlyArray<string> =>
+  Array.from(router.routes)
+    .filter((route) => new RegExp(`^${route.path.replace(/:[^/]+/g, "[^/]+")}$`).test(path))
+    .flatMap(({ method }) => (method === "GET" ? ["GET", "HEAD"] : [method]))
+    .sort()
+
+const notAllowed = (what: string, methods: ReadonlyArray<string>) =>
+  new Problem({
+    status: 405,
+    code: "method_not_allowed",
+    detail: `${what} is not allowed`,
+    headers: { allow: methods.join(", ") }
+  })
+
 export interface Options<R> {
   readonly apps: ReadonlyArray<BaseApp.BaseApp<App.Any, R>>
   readonly directory: string
@@ -75,7 +90,8 @@ export const make = <R>(
       settings
     })
     const fileRoutes = yield* FileRoutes.make({ files, settings })
-    const router = yield* HttpRouter.toHttpApp(HttpRouter.concat(taskRoutes, fileRoutes))
+    const routes = HttpRouter.concat(taskRoutes, fileRoutes)
+    const router = yield* HttpRouter.toHttpApp(routes)
 
     return Effect.gen(function* () {
       const original = yield* HttpServerRequest.HttpServerRequest
@@ -83,9 +99,15 @@ export const make = <R>(
       if (!open.test(request.url)) yield* authenticate(settings, request)
       return yield* Effect.provideService(router, HttpServerRequest.HttpServerRequest, request)
     }).pipe(
-      Effect.catchTag("RouteNotFound", ({ request }) =>
-        Effect.fail(notFound(`${request.method} ${request.url.replace(/\?.*/s, "")}`))
-      ),
+      Effect.catchTag("RouteNotFound", ({ request }) => {
+        const path = request.url.replace(/\?.*/s, "")
+        const methods = methodsOf(routes, path)
+        return Effect.fail(
+          methods.length === 0 || methods.includes(request.method)
+            ? notFound(`${request.method} ${path}`)
+            : notAllowed(`${request.method} ${path}`, methods)
+        )
+      }),
       Effect.catchTag("Problem", (problem) => Effect.succeed(failure(settings.envelope, problem))),
       Effect.catchAllCause((cause) =>
         Cause.isInterrupted(cause)

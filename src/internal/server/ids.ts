@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
 
 // 32 signs, so that a byte modulo 32 favours none.
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -7,9 +8,6 @@ const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 export const randomId: Effect.Effect<string> = Effect.sync(() =>
   Array.from(crypto.getRandomValues(new Uint8Array(26)), (byte) => alphabet[byte % 32]).join("")
 )
-
-const hex = (bytes: ArrayBuffer): string =>
-  Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("")
 
 /** Whether two texts are the same, in a time that does not tell where they differ. */
 export const safeEqual = (left: string, right: string): boolean => {
@@ -26,6 +24,6 @@ export const makeSigner: Effect.Effect<(text: string) => Effect.Effect<string>> 
   (key) => (text) =>
     Effect.map(
       Effect.promise(() => crypto.subtle.sign("HMAC", key, new TextEncoder().encode(text))),
-      hex
+      (signature) => Encoding.encodeHex(new Uint8Array(signature))
     )
 )

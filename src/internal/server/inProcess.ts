@@ -21,6 +21,7 @@ import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { concat } from "../bytes.js"
 
 interface Body {
   readonly stream: Stream.Stream<Uint8Array, unknown>
@@ -57,16 +58,6 @@ const bodyOf = (body: HttpBody.HttpBody): Body => {
   }
 }
 
-const concat = (chunks: Chunk.Chunk<Uint8Array>): Uint8Array<ArrayBuffer> => {
-  const all = new Uint8Array(Chunk.reduce(chunks, 0, (size, bytes) => size + bytes.length))
-  let at = 0
-  for (const bytes of chunks) {
-    all.set(bytes, at)
-    at += bytes.length
-  }
-  return all
-}
-
 /** The ways to read a message, from its stream. */
 abstract class Message<E> extends Inspectable.Class {
   readonly [HttpIncomingMessage.TypeId]: HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
@@ -77,7 +68,7 @@ abstract class Message<E> extends Inspectable.Class {
     return Option.none()
   }
   get bytes(): Effect.Effect<Uint8Array<ArrayBuffer>, E> {
-    return Effect.map(Stream.runCollect(this.stream), concat)
+    return Effect.map(Stream.runCollect(this.stream), (chunks) => concat(Chunk.toReadonlyArray(chunks)))
   }
   get arrayBuffer(): Effect.Effect<ArrayBuffer, E> {
     return Effect.map(this.bytes, (bytes) => bytes.buffer)

@@ -4,6 +4,8 @@ import { isJsonObject } from "../wire.js"
 import { invalid, type Problem } from "./reply.js"
 
 const maxLimit = 100
+const maxFilters = 50
+const maxValues = 1000
 
 const cursorOf = (item: { readonly ordinal: number }) => btoa(`after:${item.ordinal}`)
 
@@ -17,8 +19,14 @@ const readCursor = (cursor: unknown): number | undefined => {
   }
 }
 
+const isPlain = (value: unknown) => typeof value !== "object" || value === null
+
 const same = (value: unknown, wanted: unknown) =>
-  Array.isArray(value) ? value.includes(wanted) : value === wanted || String(value) === String(wanted)
+  Array.isArray(value)
+    ? value.includes(wanted)
+    : value === wanted || (isPlain(value) && isPlain(wanted) && String(value) === String(wanted))
+
+const tooMany = (message: string) => invalid("the filters ask for too much", [{ field: "filters", message }])
 
 type Filter<A> = (item: A) => boolean
 
@@ -32,6 +40,7 @@ const readFilter =
     }
     const { field, operator = "eq", value } = filter
     const wanted = Array.isArray(value) ? value : [value]
+    if (wanted.length > maxValues) return Effect.fail(tooMany(`a filter has more than ${maxValues} values`))
     const holds = (item: A) => wanted.some((option) => same(valueOf(item, field), option))
     switch (operator) {
       case "eq":
@@ -64,7 +73,9 @@ export const page = <A extends { readonly ordinal: number }>(
     if (Number.isNaN(after))
       return yield* invalid("the cursor is not one of this server", [{ field: "cursor", message: "is not valid" }])
     const limit = typeof query.limit === "number" && query.limit >= 1 ? Math.min(maxLimit, Math.floor(query.limit)) : 20
-    const filters = yield* Effect.forEach(Array.isArray(query.filters) ? query.filters : [], readFilter(valueOf))
+    const asked: ReadonlyArray<unknown> = Array.isArray(query.filters) ? query.filters : []
+    if (asked.length > maxFilters) return yield* tooMany(`expected no more than ${maxFilters}`)
+    const filters = yield* Effect.forEach(asked, readFilter(valueOf))
     const [sort]: ReadonlyArray<unknown> = Array.isArray(query.sort) ? query.sort : []
     const ascending = isJsonObject(sort) && sort.field === "created_at" && sort.dir === "asc"
     const all = items.filter((item) => filters.every((filter) => filter(item)))

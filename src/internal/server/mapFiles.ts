@@ -1,4 +1,3 @@
-import * as Effect from "effect/Effect"
 import * as File from "../../File.js"
 
 /**
@@ -23,30 +22,4 @@ export const mapFiles = (value: unknown, f: (file: File.File) => unknown): unkno
     changed.map(([key, item]) => [key, { value: item, enumerable: true, configurable: true, writable: true }])
   )
   return Object.create(Object.getPrototypeOf(value), { ...descriptors, ...replaced })
-}
-
-/** All the files in a value, each once. */
-export const collectFiles = (value: unknown): ReadonlyArray<File.File> => {
-  const files = new Set<File.File>()
-  mapFiles(value, (file) => {
-    files.add(file)
-    return file
-  })
-  return Array.from(files)
-}
-
-/** Replaces each `File` in a value by what an effect makes of it, once for each. */
-export const forEachFile = <E, R>(
-  value: unknown,
-  f: (file: File.File) => Effect.Effect<unknown, E, R>
-): Effect.Effect<unknown, E, R> => {
-  const files = collectFiles(value)
-  if (files.length === 0) return Effect.succeed(value)
-  return Effect.map(
-    Effect.forEach(files, (file) => Effect.map(f(file), (replaced) => [file, replaced] as const), { concurrency: 4 }),
-    (pairs) => {
-      const replacements = new Map<File.File, unknown>(pairs)
-      return mapFiles(value, (file) => replacements.get(file))
-    }
-  )
 }

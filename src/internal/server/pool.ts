@@ -14,6 +14,8 @@ interface Slot<R> {
   readonly ready: Deferred.Deferred<BaseApp.Instance | undefined>
   /** The instance that had to make room for this one. */
   readonly evicted: Slot<R> | undefined
+  /** Whether a task has taken it on to load it. */
+  loading: boolean
   /** There once setup begins. */
   scope: Scope.CloseableScope | undefined
   busy: number
@@ -76,6 +78,7 @@ export const make = <R>(
         key,
         ready: Deferred.unsafeMake(FiberId.none),
         evicted: idle,
+        loading: false,
         scope: undefined,
         busy: 1,
         idleSince: 0
@@ -84,11 +87,19 @@ export const make = <R>(
       return fresh
     }
 
-    // In the order of arrival: a task for a setup that is not loaded gets the next instance that is idle.
+    const leastBusy = () => Array.from(slots.values()).sort((a, b) => a.busy - b.busy || a.idleSince - b.idleSince)[0]
+
+    // In the order of arrival: a task for a setup that is not loaded gets the next instance that is idle. For the oldest
+    // such task one instance takes no more runs until it is, or those that keep coming for it would never let it be.
     const admit = () => {
+      let clearing: Slot<R> | undefined
       for (const waiter of [...waiters]) {
+        if (clearing !== undefined && slots.get(waiter.key) === clearing) continue
         const slot = take(waiter.key)
-        if (slot === undefined) continue
+        if (slot === undefined) {
+          if (!slots.has(waiter.key)) clearing ??= leastBusy()
+          continue
+        }
         waiters.splice(waiters.indexOf(waiter), 1)
         waiter.slot = slot
         Deferred.unsafeDone(waiter.granted, Effect.succeed(slot))
@@ -99,7 +110,7 @@ export const make = <R>(
       Effect.suspend(() => {
         slot.busy--
         slot.idleSince = ++clock
-        const unused = slot.busy === 0 && slot.scope === undefined && slots.get(slot.key) === slot
+        const unused = slot.busy === 0 && !slot.loading && slots.get(slot.key) === slot
         if (unused) slots.delete(slot.key)
         return Effect.zipRight(unused ? unload(slot.evicted) : Effect.void, Effect.sync(admit))
       })
@@ -114,16 +125,19 @@ export const make = <R>(
             Effect.onInterrupt(() => {
               if (waiter.slot !== undefined) return release(waiter.slot)
               waiters.splice(waiters.indexOf(waiter), 1)
-              return Effect.void
+              return Effect.sync(admit)
             }),
             Effect.tap((slot) => Effect.addFinalizer(() => release(slot)))
           )
         })
       )
 
-    const load = (slot: Slot<R>, setup: unknown, cold: Effect.Effect<void>) =>
+    /** Loads the instance, or waits for whoever does: `undefined` where that one fails or is cancelled. */
+    const loaded = (slot: Slot<R>, setup: unknown, cold: Effect.Effect<void>) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
+          if (slot.loading) return yield* restore(Deferred.await(slot.ready))
+          slot.loading = true
           const scope = yield* Scope.make()
           slot.scope = scope
           yield* unload(slot.evicted)
@@ -141,9 +155,7 @@ export const make = <R>(
       Effect.gen(function* () {
         const slot = yield* acquire(key)
         yield* on.granted
-        if (slot.scope === undefined) return yield* load(slot, setup, on.cold)
-        // Whoever loads it may fail or be cancelled: then this task tries for itself.
-        const instance = yield* Deferred.await(slot.ready)
+        const instance = yield* loaded(slot, setup, on.cold)
         return instance ?? (yield* use(key, setup, on))
       })
 

@@ -5,6 +5,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { isJsonObject } from "../wire.js"
+import { isTooDeep, maxDepth } from "./depth.js"
 
 /** The generations of protocol.md §1.4. */
 export type Envelope = "v1" | "v2" | "v3"
@@ -21,6 +22,7 @@ export class Problem extends Data.TaggedError("Problem")<{
   readonly detail: string
   readonly errors?: ReadonlyArray<FieldError>
   readonly members?: { readonly [name: string]: unknown }
+  readonly headers?: { readonly [name: string]: string }
 }> {}
 
 export const notFound = (what: string) => new Problem({ status: 404, code: "not_found", detail: `${what} not found` })
@@ -33,6 +35,7 @@ const titles: Record<number, string> = {
   401: "Unauthorized",
   403: "Forbidden",
   404: "Not Found",
+  405: "Method Not Allowed",
   409: "Conflict",
   410: "Gone",
   411: "Length Required",
@@ -47,11 +50,11 @@ export const success = (envelope: Envelope, data: unknown): HttpServerResponse.H
   )
 
 export const failure = (envelope: Envelope, problem: Problem): HttpServerResponse.HttpServerResponse => {
-  const { status, code, detail, errors, members } = problem
+  const { status, code, detail, errors, members, headers } = problem
   return envelope === "v1"
     ? HttpServerResponse.unsafeJson(
         { success: false, status, error: { code, message: detail, suggestions: [] }, errors, ...members },
-        { status }
+        { status, headers }
       )
     : HttpServerResponse.unsafeJson(
         {
@@ -62,7 +65,7 @@ export const failure = (envelope: Envelope, problem: Problem): HttpServerRespons
           errors,
           ...members
         },
-        { status, contentType: "application/problem+json" }
+        { status, headers, contentType: "application/problem+json" }
       )
 }
 
@@ -105,6 +108,10 @@ export const readJson = (
         text.trim() === ""
           ? Effect.succeed(undefined)
           : Effect.try({ try: (): unknown => JSON.parse(text), catch: () => invalid("the body is not JSON") })
+      ),
+      Effect.filterOrFail(
+        (body) => !isTooDeep(body),
+        () => invalid(`the body nests deeper than ${maxDepth} levels`)
       )
     )
   })

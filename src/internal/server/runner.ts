@@ -7,10 +7,12 @@ import * as Inspectable from "effect/Inspectable"
 import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as File from "../../File.js"
+import * as File from "../../File.js"
+import type { FileError } from "../../InferenceError.js"
 import { AppFailed } from "../../InferenceError.js"
+import { withFilesUploaded } from "../payload.js"
+import { isTooDeep, maxDepth } from "./depth.js"
 import type { Files } from "./files.js"
-import { collectFiles, forEachFile } from "./mapFiles.js"
 import type { Pool } from "./pool.js"
 import * as Tasks from "./tasks.js"
 
@@ -47,14 +49,14 @@ export const run = <R>(options: {
     // A file that stays the same in each partial output is stored once.
     const published = new WeakMap<File.File, string>()
     let holdsFiles = false
-    const publish = (output: unknown) =>
-      forEachFile(output, (file) => {
-        const uri = published.get(file)
+    const store = (file: File.File): Effect.Effect<File.File, FileError> =>
+      Effect.suspend(() => {
         holdsFiles = true
-        return uri !== undefined
-          ? Effect.succeed(uri)
-          : Effect.tap(files.publish(file, state.origin), (uri) => Effect.sync(() => published.set(file, uri)))
-      })
+        const uri = published.get(file)
+        return uri === undefined
+          ? Effect.tap(files.publish(file, state.origin), (uri) => Effect.sync(() => published.set(file, uri)))
+          : Effect.succeed(uri)
+      }).pipe(Effect.map((uri) => File.fromUri(uri)))
 
     const parts = instance.runParts(state.input, {
       function: state.function,
@@ -75,8 +77,9 @@ export const run = <R>(options: {
       { output: undefined as unknown, final: false },
       (_, { value, last }) =>
         Effect.gen(function* () {
-          if (last && collectFiles(value).length > 0) yield* Tasks.setStatus(entry, "uploading")
-          const output = yield* publish(value)
+          const output = yield* asJson(state.appId, value, (file) =>
+            last ? Effect.zipRight(Tasks.setStatus(entry, "uploading"), store(file)) : store(file)
+          )
           if (!last) yield* Tasks.setOutput(entry, output)
           return { output, final: last }
         })
@@ -101,6 +104,28 @@ export const run = <R>(options: {
       })
     ),
     Effect.exit
+  )
+}
+
+/** The JSON of an output. What is none must end its task here: whoever writes it later is not to blame, and cannot go on. */
+const asJson = (
+  app: string,
+  output: unknown,
+  store: (file: File.File) => Effect.Effect<File.File, FileError>
+): Effect.Effect<unknown, AppFailed | FileError> => {
+  const failed = (detail: string) => new AppFailed({ app, phase: "output", detail })
+  return withFilesUploaded(app, output, store).pipe(
+    Effect.catchTag("InvalidRequest", ({ issues }) =>
+      Effect.fail(
+        failed(issues.map(({ path, message }) => [path.join("."), message].filter(Boolean).join(": ")).join("; "))
+      )
+    ),
+    // What the output's own `toJSON` throws, and the overflow of the stack.
+    Effect.catchAllDefect((defect) => Effect.fail(failed(defect instanceof Error ? defect.message : String(defect)))),
+    Effect.filterOrFail(
+      (json) => !isTooDeep(json),
+      () => failed(`it nests deeper than ${maxDepth} levels`)
+    )
   )
 }
 

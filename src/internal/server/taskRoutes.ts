@@ -78,7 +78,10 @@ export const make = <R>(options: {
         yield* checked("input", signature.input, body.input, app.id)
         const at = yield* runAt(body.run_at)
         // With the defaults filled in, the same setup is the same text.
-        const setupKey = yield* Effect.orElseSucceed(Schema.encode(contract.setup)(setup), () => body.setup)
+        const setupKey = yield* Schema.encode(contract.setup)(setup).pipe(
+          Effect.flatMap((encoded) => Effect.try(() => Pool.canonical(encoded))),
+          Effect.orElse(() => Effect.sync(() => Pool.canonical(body.setup)))
+        )
         const start = Effect.map(
           store.create({
             appId: app.id,
@@ -98,7 +101,7 @@ export const make = <R>(options: {
           (entry) => {
             // The answer tells of the task as it was received, however soon the app is done.
             const received = entry.state
-            fork(received.id, Runner.run({ entry, pool: app.pool, setupKey: Pool.canonical(setupKey), files }))
+            fork(received.id, Runner.run({ entry, pool: app.pool, setupKey, files }))
             return { entry, received }
           }
         )
@@ -170,7 +173,7 @@ export const make = <R>(options: {
         case "app_id":
           return [state.appId, state.appVersionId]
         default:
-          return wire.full(state)[field]
+          return wire.field(state, field)
       }
     }
 

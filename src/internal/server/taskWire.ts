@@ -61,7 +61,7 @@ export const make = (numbering: Task.StatusNumbering) => {
     error: (state) => state.error ?? null,
     rating: () => "unrated",
     events: (state) => state.events.map(event(state.id)),
-    logs: (state) => state.logs.map(log(state.id)),
+    logs: (state) => state.logs.rows.slice(0, state.logs.length).map(log(state.id)),
     usage_events: () => [],
     session_id: (state) => state.sessionId ?? null,
     session_timeout: (state) => state.sessionTimeout ?? null
@@ -78,6 +78,7 @@ export const make = (numbering: Task.StatusNumbering) => {
   return {
     code,
     full,
+    field: (state: State, name: string): unknown => (Object.hasOwn(fields, name) ? fields[name]?.(state) : undefined),
     /** `TaskResultDTO`, the answer to a run. */
     slim: (state: State): Json => pick(state, [...slimNames, "updated_at", "run_at"]),
     signal: (signal: Signal): Json | undefined =>

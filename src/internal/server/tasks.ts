@@ -52,11 +52,21 @@ export interface State extends Request {
   readonly error: string | undefined
   readonly visibility: string
   readonly events: ReadonlyArray<StatusRow>
-  readonly logs: ReadonlyArray<LogRow>
+  readonly logs: Logs
+}
+
+/** The first `length` of the rows: later states share the array, and append to it. */
+export interface Logs {
+  readonly rows: Array<LogRow>
+  readonly length: number
+  /** The characters in them. */
+  readonly size: number
+  readonly full: boolean
 }
 
 /** A change: the wire names of the fields that it touched, and the state after it. */
 export interface Patch {
+  readonly version: number
   readonly fields: ReadonlyArray<string>
   readonly state: State
 }
@@ -70,6 +80,8 @@ export interface Entry {
   version: number
   /** The last changes, kept only while someone follows the task. */
   readonly recent: Array<Patch>
+  /** The version of the last change that was dropped from them. */
+  dropped: number
   followers: number
   /** Done at the next change, and then replaced. */
   changed: Deferred.Deferred<void>
@@ -77,13 +89,20 @@ export interface Entry {
 
 const maxRecent = 64
 const maxLogs = 5000
+const maxLine = 64 * 1024
+const maxLogSize = 64 * maxLine
+/** How often a follower hears of new lines alone, in milliseconds: each time it gets all of them. */
+const logInterval = 100
 
 const unsafeChange = (entry: Entry, fields: ReadonlyArray<string>, now: number, state: State) => {
   entry.state = { ...state, updatedAt: now }
   entry.version++
   if (entry.followers > 0) {
-    entry.recent.push({ fields: [...fields, "updated_at"], state: entry.state })
-    if (entry.recent.length > maxRecent) entry.recent.shift()
+    const patch = { version: entry.version, fields: [...fields, "updated_at"], state: entry.state }
+    // Each log patch carries all lines: of several in a row the last says it all.
+    if (isLog(patch) && isLog(entry.recent.at(-1))) entry.recent.pop()
+    entry.recent.push(patch)
+    if (entry.recent.length > maxRecent) entry.dropped = entry.recent.shift()?.version ?? entry.dropped
   }
   const changed = entry.changed
   entry.changed = Deferred.unsafeMake(FiberId.none)
@@ -139,10 +158,13 @@ export const setVisibility = (entry: Entry, visibility: string) =>
 /** Adds to a task's log, up to a limit: an app that never stops writing must not fill the memory. */
 export const unsafeLog = (entry: Entry, type: number, content: string, now: number) => {
   const { logs, status, id } = entry.state
-  if (Task.isTerminal(status) || logs.length > maxLogs) return
-  const text = logs.length === maxLogs ? "further lines are not kept" : content
-  const row = { id: `${id}-l${logs.length + 1}`, type, content: text, at: now }
-  unsafeChange(entry, ["logs"], now, { ...entry.state, logs: [...logs, row] })
+  if (Task.isTerminal(status) || logs.full) return
+  const line = content.length > maxLine ? `${content.slice(0, maxLine)}… (${content.length - maxLine} more)` : content
+  const size = logs.size + Math.min(content.length, maxLine)
+  const full = logs.length >= maxLogs || size > maxLogSize
+  const length = logs.length + 1
+  logs.rows.push({ id: `${id}-l${length}`, type, content: full ? "further lines are not kept" : line, at: now })
+  unsafeChange(entry, ["logs"], now, { ...entry.state, logs: { rows: logs.rows, length, size, full } })
 }
 
 export const appendLog = (entry: Entry, type: number, content: string) =>
@@ -161,25 +183,43 @@ export type Signal =
   | { readonly _tag: "Patch"; readonly patch: Patch }
   | { readonly _tag: "Heartbeat" }
 
+/** How far a follower is: what it has seen, and when it was last sent new lines alone. */
+interface Position {
+  readonly version: number
+  readonly loggedAt: number
+}
+
 /**
  * Follows a task: the whole state first, then each change, up to the terminal one. A follower that is too slow for the
- * kept changes gets the whole state instead of those it missed.
+ * kept changes gets the whole state instead of those it missed. New lines of the log wait until the next other change, or
+ * until the last ones are some time ago.
  */
 export const follow = (entry: Entry, heartbeat: Duration.DurationInput): Stream.Stream<Signal> => {
-  const next = (seen: number): Effect.Effect<readonly [Chunk.Chunk<Signal>, Option.Option<number>]> =>
-    Effect.suspend(() => {
-      const missed = entry.version - seen
-      if (missed > 0) {
-        const signals = missed > entry.recent.length ? [full(entry)] : patches(entry.recent.slice(-missed))
-        return Effect.succeed([Chunk.fromIterable(signals), goOn(entry)] as const)
+  const next = (at: Position): Effect.Effect<readonly [Chunk.Chunk<Signal>, Option.Option<Position>]> =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const send = (signals: ReadonlyArray<Signal>, loggedAt: number) =>
+        Effect.succeed([Chunk.fromIterable(signals), goOn(entry, loggedAt)] as const)
+      if (at.version < entry.dropped) return send([full(entry)], at.loggedAt)
+      const patches = entry.recent.filter(({ version }) => version > at.version)
+      const wait = at.loggedAt + logInterval - now
+      // A wait of more than the interval means that the clock was set back.
+      const due = patches.length > 0 && (wait <= 0 || wait > logInterval)
+      if (due || !patches.every(isLog)) {
+        return send(
+          patches.map((patch): Signal => ({ _tag: "Patch", patch })),
+          isLog(patches.at(-1)) ? now : at.loggedAt
+        )
       }
-      return Effect.flatMap(
-        Effect.timeoutOption(Deferred.await(entry.changed), heartbeat),
-        Option.match({
-          onNone: () => Effect.succeed([Chunk.of<Signal>({ _tag: "Heartbeat" }), Option.some(seen)] as const),
-          onSome: () => next(seen)
-        })
-      )
+      const changed = Deferred.await(entry.changed)
+      return patches.length > 0
+        ? Effect.zipRight(Effect.timeoutOption(changed, wait), next(at))
+        : Effect.flatMap(
+            Effect.timeoutOption(changed, heartbeat),
+            Option.match({
+              onNone: () => Effect.succeed([Chunk.of<Signal>({ _tag: "Heartbeat" }), Option.some(at)] as const),
+              onSome: () => next(at)
+            })
+          )
     })
 
   const subscribe = Effect.acquireRelease(
@@ -197,9 +237,9 @@ export const follow = (entry: Entry, heartbeat: Duration.DurationInput): Stream.
       Stream.suspend(() =>
         Stream.concat(
           Stream.make(full(entry)),
-          Option.match(goOn(entry), {
+          Option.match(goOn(entry, Number.NEGATIVE_INFINITY), {
             onNone: () => Stream.empty,
-            onSome: (version) => Stream.paginateChunkEffect(version, next)
+            onSome: (start) => Stream.paginateChunkEffect(start, next)
           })
         )
       )
@@ -209,16 +249,10 @@ export const follow = (entry: Entry, heartbeat: Duration.DurationInput): Stream.
 
 const full = (entry: Entry): Signal => ({ _tag: "Full", state: entry.state })
 
-const goOn = (entry: Entry): Option.Option<number> =>
-  Task.isTerminal(entry.state.status) ? Option.none() : Option.some(entry.version)
+const goOn = (entry: Entry, loggedAt: number): Option.Option<Position> =>
+  Task.isTerminal(entry.state.status) ? Option.none() : Option.some({ version: entry.version, loggedAt })
 
-const onlyLogs = (patch: Patch | undefined) => patch?.fields[0] === "logs"
-
-// Each log patch carries all lines: of several in a row the last says it all.
-const patches = (recent: ReadonlyArray<Patch>): ReadonlyArray<Signal> =>
-  recent
-    .filter((patch, i) => !(onlyLogs(patch) && onlyLogs(recent[i + 1])))
-    .map((patch): Signal => ({ _tag: "Patch", patch }))
+const isLog = (patch: Patch | undefined): boolean => patch?.fields[0] === "logs"
 
 export interface Store {
   readonly create: (request: Request) => Effect.Effect<Entry>
@@ -248,13 +282,14 @@ export const makeStore = (limit: number): Store => {
               error: undefined,
               visibility: "private",
               events: [],
-              logs: []
+              logs: { rows: [], length: 0, size: 0, full: false }
             },
             "received",
             now
           ),
           version: 0,
           recent: [],
+          dropped: 0,
           followers: 0,
           changed: Deferred.unsafeMake(FiberId.none)
         }
