@@ -104,7 +104,7 @@ export interface Task<Output = unknown> {
   readonly teamId?: string | undefined
   readonly team?: unknown
   readonly orgId?: string | undefined
-  readonly visibility?: Open<"private" | "team" | "org" | "public" | "unlisted"> | undefined
+  readonly visibility?: Visibility | undefined
   readonly isFeatured?: boolean | undefined
   readonly appId?: string | undefined
   readonly appVersionId?: string | undefined
@@ -237,6 +237,39 @@ export interface Timings {
     readonly duration?: Duration.Duration | undefined
     readonly nextStatus?: TaskStatus | undefined
   }>
+}
+
+/**
+ * A light look at a task.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StatusReport extends Pick<Task, "id" | "status" | "updatedAt"> {}
+
+/**
+ * Who may see a task.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Visibility = Open<"private" | "team" | "org" | "public" | "unlisted">
+
+/**
+ * What a task is expected to cost, in millionths of a US cent: exactly, or between `min` and `max`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Estimate {
+  readonly confidence?: Open<"exact" | "range" | "unknown"> | undefined
+  readonly microcents?: number | undefined
+  readonly min?: number | undefined
+  readonly max?: number | undefined
+  /** The parts of the input that the price depends on. */
+  readonly dependsOn?: ReadonlyArray<string> | undefined
+  /** Why there is no estimate. */
+  readonly error?: string | undefined
 }
 
 /**

@@ -156,22 +156,6 @@ export type FunctionParam<A extends AppOrName, Name> =
       : { readonly function: Name }
 
 /**
- * A light look at a task.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Status extends Pick<Task.Task, "id" | "status" | "updatedAt"> {}
-
-/**
- * What a task is expected to cost, in millionths of a US cent.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Estimate extends internal.Estimate {}
-
-/**
  * The service that runs apps.
  *
  * @since 0.1.0
@@ -191,32 +175,24 @@ export interface Service {
     params: Params<A, Name>
   ) => Effect.Effect<Task.Task<OutputOf<A, Name>>, SubmitError>
   readonly get: (id: string) => Effect.Effect<Task.Task, ApiFailure>
-  readonly status: (id: string) => Effect.Effect<Status, ApiFailure>
+  readonly status: (id: string) => Effect.Effect<Task.StatusReport, ApiFailure>
   readonly waitForCompletion: (id: string) => Effect.Effect<Task.Completed, WatchError>
   readonly stream: (id: string) => Stream.Stream<Task.Task, WatchError>
   readonly events: (id: string) => Stream.Stream<Task.Event, WatchError>
   readonly cancel: (id: string, options?: CancelOptions) => Effect.Effect<void, ApiFailure>
   readonly remove: (id: string) => Effect.Effect<void, ApiFailure>
   readonly list: (query?: ListQuery) => Stream.Stream<Task.Task, ApiFailure>
-  readonly listFeatured: (query?: { readonly pageSize?: number }) => Stream.Stream<Task.Task, ApiFailure>
+  readonly listFeatured: (query?: Pick<ListQuery, "pageSize">) => Stream.Stream<Task.Task, ApiFailure>
   readonly logs: (id: string) => Effect.Effect<Task.Logs, ApiFailure>
   readonly timings: (id: string) => Effect.Effect<Task.Timings, ApiFailure>
   readonly telemetry: (id: string) => Effect.Effect<ReadonlyArray<unknown>, ApiFailure>
-  readonly setVisibility: (id: string, visibility: Visibility) => Effect.Effect<Task.Task, ApiFailure>
+  readonly setVisibility: (id: string, visibility: Task.Visibility) => Effect.Effect<Task.Task, ApiFailure>
   readonly setFeatured: (id: string, isFeatured: boolean) => Effect.Effect<Task.Task, ApiFailure>
   readonly estimate: (
     appId: string,
     request: { readonly input: unknown; readonly function?: string }
-  ) => Effect.Effect<Estimate, ApiFailure>
+  ) => Effect.Effect<Task.Estimate, ApiFailure>
 }
-
-/**
- * Who may see a task.
- *
- * @since 0.1.0
- * @category models
- */
-export type Visibility = Open<"private" | "team" | "org" | "public" | "unlisted">
 
 /**
  * How a task is cancelled.
@@ -335,9 +311,7 @@ export const completed = <Output, E, R>(
 ): Effect.Effect<Task.Completed<Output>, E, R> => internal.completed(states)
 
 /**
- * Starts a task and returns at once, with what the service says of it so far: its id and status. Nobody owns it.
- *
- * Fails with {@link SubmitError}.
+ * Starts a task and returns at once, with its id and status. Nobody owns it. Fails with {@link SubmitError}.
  *
  * @since 0.1.0
  * @category running
@@ -349,9 +323,7 @@ export const submit = <A extends AppOrName, const Name extends FunctionNameOf<A>
   Effect.flatMap(Tasks, (tasks) => tasks.submit<A, Name>(app, params))
 
 /**
- * The task as it is now. `App.decodeOutput` types its output.
- *
- * Fails with `ApiFailure`.
+ * The task as it is now. `App.decodeOutput` types its output. Fails with `ApiFailure`.
  *
  * @since 0.1.0
  * @category observing
@@ -360,14 +332,12 @@ export const get = (id: string): Effect.Effect<Task.Task, ApiFailure, Tasks> =>
   Effect.flatMap(Tasks, (tasks) => tasks.get(id))
 
 /**
- * The status of a task alone: lighter than {@link get}.
- *
- * Fails with `ApiFailure`.
+ * The status of a task alone: lighter than {@link get}. Fails with `ApiFailure`.
  *
  * @since 0.1.0
  * @category observing
  */
-export const status = (id: string): Effect.Effect<Status, ApiFailure, Tasks> =>
+export const status = (id: string): Effect.Effect<Task.StatusReport, ApiFailure, Tasks> =>
   Effect.flatMap(Tasks, (tasks) => tasks.status(id))
 
 /**
@@ -418,9 +388,7 @@ export const cancel = (id: string, options?: CancelOptions): Effect.Effect<void,
   Effect.flatMap(Tasks, (tasks) => tasks.cancel(id, options))
 
 /**
- * Deletes a task.
- *
- * Fails with `ApiFailure`.
+ * Deletes a task. Fails with `ApiFailure`.
  *
  * @since 0.1.0
  * @category operations
@@ -458,7 +426,7 @@ export const list = (query?: ListQuery): Stream.Stream<Task.Task, ApiFailure, Ta
  * @since 0.1.0
  * @category observing
  */
-export const listFeatured = (query?: { readonly pageSize?: number }): Stream.Stream<Task.Task, ApiFailure, Tasks> =>
+export const listFeatured = (query?: Pick<ListQuery, "pageSize">): Stream.Stream<Task.Task, ApiFailure, Tasks> =>
   Stream.unwrap(Effect.map(Tasks, (tasks) => tasks.listFeatured(query)))
 
 /**
@@ -502,7 +470,7 @@ export const telemetry = (id: string): Effect.Effect<ReadonlyArray<unknown>, Api
  * @since 0.1.0
  * @category operations
  */
-export const setVisibility = (id: string, visibility: Visibility): Effect.Effect<Task.Task, ApiFailure, Tasks> =>
+export const setVisibility = (id: string, visibility: Task.Visibility): Effect.Effect<Task.Task, ApiFailure, Tasks> =>
   Effect.flatMap(Tasks, (tasks) => tasks.setVisibility(id, visibility))
 
 /**
@@ -527,4 +495,4 @@ export const setFeatured = (id: string, isFeatured: boolean): Effect.Effect<Task
 export const estimate = (
   appId: string,
   request: { readonly input: unknown; readonly function?: string }
-): Effect.Effect<Estimate, ApiFailure, Tasks> => Effect.flatMap(Tasks, (tasks) => tasks.estimate(appId, request))
+): Effect.Effect<Task.Estimate, ApiFailure, Tasks> => Effect.flatMap(Tasks, (tasks) => tasks.estimate(appId, request))

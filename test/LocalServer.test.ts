@@ -391,44 +391,6 @@ describe("LocalServer", () => {
     }).pipe(Effect.provide(inProcess()))
   )
 
-  it.effect("reuses an instance while its setup matches, and unloads it to make room", () =>
-    Effect.gen(function* () {
-      const journal = yield* Apps.Journal
-      const run = (setup?: Json) =>
-        Effect.map(runTask("acme/model", { prompt: "x" }, { setup }), ({ output }) => [output.answer, output.runs])
-      assert.deepStrictEqual(yield* run(), ["small: x", 1])
-      assert.deepStrictEqual(yield* run({}), ["small: x", 2])
-      assert.deepStrictEqual(yield* run({ name: "small" }), ["small: x", 3])
-      assert.deepStrictEqual(yield* run({ name: "large" }), ["large: x", 1])
-      assert.deepStrictEqual(yield* run({ name: "huge" }), ["huge: x", 1])
-      assert.deepStrictEqual(journal.events(), [
-        "setup small",
-        "setup large",
-        "unload small",
-        "finalizer small",
-        "setup huge"
-      ])
-      const { logs } = yield* task((yield* runTask("acme/model", { prompt: "y" }, { setup: { name: "huge" } })).id)
-      assert.strictEqual(logs[0].content, "prompt: y")
-    }).pipe(Effect.provide(inProcess({ maxInstances: 2 })))
-  )
-
-  it.effect("queues what an instance cannot take, in order", () =>
-    Effect.gen(function* () {
-      const first = yield* submit("acme/never", {})
-      const second = yield* submit("acme/never", {})
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual((yield* task(second)).status_text, "queued")
-      yield* post(`/tasks/${first}/cancel`)
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual((yield* task(second)).status_text, "running")
-      const third = yield* submit("acme/never", {})
-      yield* post(`/tasks/${third}/cancel`)
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual((yield* task(third)).status_text, "cancelled")
-    }).pipe(Effect.provide(inProcess()))
-  )
-
   it.effect("gives up a task that does not let itself be cancelled", () =>
     Effect.gen(function* () {
       const id = yield* submit("acme/stubborn", {})

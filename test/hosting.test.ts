@@ -14,6 +14,7 @@ import * as BaseApp from "effect-inferencesh/BaseApp"
 import * as File from "effect-inferencesh/File"
 import * as LocalServer from "effect-inferencesh/LocalServer"
 import * as Pool from "../src/internal/server/pool.js"
+import * as Apps from "./support/apps.js"
 import { events, get, type Json, lines, merge, post, request, runTask, send, submit, task } from "./support/wire.js"
 
 const nested = (levels: number): unknown => {
@@ -91,6 +92,10 @@ const chatty = BaseApp.make(
 
 const serve = LocalServer.layerHttpClient({ apps: [odd, partial, any, setupOdd, chatty] }).pipe(
   Layer.provide(NodeContext.layer)
+)
+
+const serveJournal = LocalServer.layerHttpClient({ apps: [Apps.model, Apps.never], maxInstances: 2 }).pipe(
+  Layer.provideMerge(Layer.merge(Apps.layerJournal, NodeContext.layer))
 )
 
 describe("an output that is no JSON", () => {
@@ -255,6 +260,44 @@ describe("a pool", () => {
         ),
       run: () => Effect.as(Effect.sleep("2 seconds"), {})
     })
+
+  it.effect("reuses an instance while its setup matches, and unloads it to make room", () =>
+    Effect.gen(function* () {
+      const journal = yield* Apps.Journal
+      const run = (setup?: Json) =>
+        Effect.map(runTask("acme/model", { prompt: "x" }, { setup }), ({ output }) => [output.answer, output.runs])
+      assert.deepStrictEqual(yield* run(), ["small: x", 1])
+      assert.deepStrictEqual(yield* run({}), ["small: x", 2])
+      assert.deepStrictEqual(yield* run({ name: "small" }), ["small: x", 3])
+      assert.deepStrictEqual(yield* run({ name: "large" }), ["large: x", 1])
+      assert.deepStrictEqual(yield* run({ name: "huge" }), ["huge: x", 1])
+      assert.deepStrictEqual(journal.events(), [
+        "setup small",
+        "setup large",
+        "unload small",
+        "finalizer small",
+        "setup huge"
+      ])
+      const { logs } = yield* task((yield* runTask("acme/model", { prompt: "y" }, { setup: { name: "huge" } })).id)
+      assert.strictEqual(logs[0].content, "prompt: y")
+    }).pipe(Effect.provide(serveJournal))
+  )
+
+  it.effect("queues what an instance cannot take, in order", () =>
+    Effect.gen(function* () {
+      const first = yield* submit("acme/never", {})
+      const second = yield* submit("acme/never", {})
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* task(second)).status_text, "queued")
+      yield* post(`/tasks/${first}/cancel`)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* task(second)).status_text, "running")
+      const third = yield* submit("acme/never", {})
+      yield* post(`/tasks/${third}/cancel`)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* task(third)).status_text, "cancelled")
+    }).pipe(Effect.provide(serveJournal))
+  )
 
   it.effect("lets a task with another setup have its turn", () =>
     Effect.gen(function* () {

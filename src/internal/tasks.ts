@@ -34,8 +34,6 @@ import { watch } from "./watch.js"
 import { field, isJsonObject, JsonObject, openEnum } from "./wire.js"
 
 /** What a task is expected to cost, protocol.md §3.6. */
-export interface Estimate extends Schema.Schema.Type<typeof Estimate> {}
-
 const Estimate = Schema.Struct({
   confidence: field("confidence", openEnum("exact", "range", "unknown")),
   microcents: field("microcents", Schema.Number),
