@@ -8,7 +8,7 @@ import * as File from "../File.js"
 import type { Issue } from "../InferenceError.js"
 import { InvalidRequest } from "../InferenceError.js"
 import { issuesOf } from "./failure.js"
-import { isJsonObject } from "./wire.js"
+import { isJsonObject, isPlainObject } from "./wire.js"
 
 /** Fills in the defaults of the schema's constructor, also behind filters. */
 const construct = (schema: Schema.Schema.AnyNoContext, value: unknown): unknown => {
@@ -103,11 +103,6 @@ const asFile = (value: unknown): File.File | undefined =>
 
 type Path = ReadonlyArray<string | number>
 
-const isPlain = (value: object): boolean => {
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === null || prototype === Object.prototype
-}
-
 /**
  * Rebuilds a value as JSON with `onFile` in the place of each file. What JSON cannot hold is an issue: nothing is lost on
  * the way without a word.
@@ -142,7 +137,7 @@ const toJson = (value: unknown, onFile: (value: object, file: File.File) => unkn
     }
     if (value instanceof Map || value instanceof Set) return reject("a Map or Set cannot be sent as JSON")
     if (ArrayBuffer.isView(value)) return reject("only Uint8Array is sent as a file; this is another typed array")
-    if (!isPlain(value) && Predicate.isPromise(value)) return reject("a Promise cannot be sent as JSON")
+    if (!isPlainObject(value) && Predicate.isPromise(value)) return reject("a Promise cannot be sent as JSON")
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, go(item, [...path, key], below)]))
   }
   return go(value, [], [])

@@ -1,8 +1,6 @@
 /** What the lines of a task stream mean: protocol.md §4.4. */
 import type { Frame } from "./framing.js"
-import { isJsonObject } from "./wire.js"
-
-type Json = { readonly [key: string]: unknown }
+import { isJsonObject, type Json } from "./wire.js"
 
 /** `fields` names what changed; without it the data is the whole task. */
 export type TaskEvent =

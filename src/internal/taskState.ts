@@ -6,9 +6,7 @@ import * as Schema from "effect/Schema"
 import * as EffectString from "effect/String"
 import * as Task from "../Task.js"
 import { schemas } from "./taskSchemas.js"
-import { sameJson } from "./wire.js"
-
-type Json = { readonly [key: string]: unknown }
+import { type Json, sameJson } from "./wire.js"
 
 /** Whether an update was news, or why it is no task. */
 export type Outcome = Either.Either<boolean, ParseResult.ParseError>

@@ -38,8 +38,23 @@ export const DurationFromMillis = Schema.transform(Schema.Number, Schema.Duratio
 /** A JSON object whose fields are not looked into. */
 export const JsonObject = Schema.Record({ key: Schema.String, value: Schema.Unknown })
 
-export const isJsonObject = (u: unknown): u is { readonly [key: string]: unknown } =>
-  typeof u === "object" && u !== null && !Array.isArray(u)
+export type Json = { readonly [key: string]: unknown }
+
+export const isJsonObject = (u: unknown): u is Json => typeof u === "object" && u !== null && !Array.isArray(u)
+
+/** Whether a value stays the same on its way through JSON. */
+export const isJson = (u: unknown): boolean =>
+  u === null ||
+  typeof u === "string" ||
+  typeof u === "boolean" ||
+  (typeof u === "number" && Number.isFinite(u)) ||
+  (Array.isArray(u) ? u.every(isJson) : isJsonObject(u) && isPlainObject(u) && Object.values(u).every(isJson))
+
+/** Whether an object is one of no class. */
+export const isPlainObject = (value: object): boolean => {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || prototype === Object.prototype
+}
 
 /** Whether two JSON values are equal. A field that is `undefined` is the same as none. */
 export const sameJson = (a: unknown, b: unknown): boolean => {

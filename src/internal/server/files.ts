@@ -8,8 +8,9 @@ import * as File from "../../File.js"
 import { FileError } from "../../InferenceError.js"
 import { fromPlatformError } from "../failure.js"
 import { contentTypeOf, extensionOf } from "../mime.js"
+import type { Json } from "../wire.js"
 import { randomId } from "./ids.js"
-import { iso, type Json } from "./taskWire.js"
+import { iso } from "./taskWire.js"
 
 export interface FileRecord {
   readonly ordinal: number

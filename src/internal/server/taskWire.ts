@@ -1,8 +1,7 @@
 /** Tasks as they go over the wire. */
 import * as Task from "../../Task.js"
+import type { Json } from "../wire.js"
 import type { Entry, LogRow, Patch, Signal, State, StatusRow } from "./tasks.js"
-
-export type Json = { readonly [key: string]: unknown }
 
 export const iso = (millis: number): string => new Date(millis).toISOString()
 

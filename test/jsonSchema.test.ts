@@ -1,0 +1,150 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import * as File from "effect-inferencesh/File"
+import { toJsonSchema } from "../src/internal/jsonSchema.js"
+
+const jsonSchema = (schema: Schema.Schema.AnyNoContext) => Either.getOrThrow(toJsonSchema(schema))
+
+const propertiesOf = (fields: { readonly [name: string]: Schema.Struct.Field }) =>
+  jsonSchema(Schema.Struct(fields) as unknown as Schema.Schema.AnyNoContext).properties
+
+describe("toJsonSchema", () => {
+  it("says of a struct what a model has to know, and no more", () => {
+    const schema = Schema.Struct({
+      city: Schema.String.annotations({ description: "The city" }),
+      days: Schema.Int,
+      unit: Schema.optional(Schema.Literal("c", "f"))
+    })
+    assert.deepStrictEqual(jsonSchema(schema), {
+      type: "object",
+      required: ["city", "days"],
+      properties: {
+        city: { type: "string", description: "The city" },
+        days: { type: "integer" },
+        unit: { type: "string", enum: ["c", "f"] }
+      }
+    })
+  })
+
+  it("shows the defaults that the schema fills in, as they are on the wire", () => {
+    assert.deepStrictEqual(
+      propertiesOf({
+        times: Schema.optionalWith(Schema.Int, { default: () => 2 }),
+        at: Schema.optionalWith(Schema.DateFromString, { default: () => new Date(0) }),
+        tags: Schema.optionalWith(Schema.Array(Schema.String), { default: () => ["a"], nullable: true }),
+        annotated: Schema.optionalWith(Schema.Number, { default: () => 1 }).annotations({ default: 3 })
+      }),
+      {
+        times: { type: "integer", default: 2 },
+        at: { type: "string", default: "1970-01-01T00:00:00.000Z", description: "a potentially invalid Date instance" },
+        tags: { anyOf: [{ type: "array", items: { type: "string" } }, { type: "null" }], default: ["a"] },
+        annotated: { type: "number", default: 3 }
+      }
+    )
+  })
+
+  it("shows no default that is another one each time, or that is no JSON", () => {
+    let count = 0
+    assert.deepStrictEqual(
+      propertiesOf({
+        counted: Schema.optionalWith(Schema.Number, { default: () => ++count }),
+        absent: Schema.optionalWith(Schema.String, { as: "Option" }),
+        file: Schema.optionalWith(File.File, { default: () => File.fromPath("a.txt") })
+      }),
+      {
+        counted: { type: "number" },
+        absent: { type: "string" },
+        file: { type: "string", format: "file" }
+      }
+    )
+  })
+
+  it("looks into nested structs, arrays, unions and filters", () => {
+    const Point = Schema.Struct({ x: Schema.optionalWith(Schema.Number, { default: () => 0 }) })
+    const point = { type: "object", properties: { x: { type: "number", default: 0 } } }
+    assert.deepStrictEqual(
+      propertiesOf({
+        nested: Schema.Struct({ point: Point }),
+        list: Schema.Array(Point),
+        filtered: Point.pipe(Schema.filter(() => true)),
+        either: Schema.Union(Point, Schema.String),
+        record: Schema.Record({ key: Schema.String, value: Schema.Number })
+      }),
+      {
+        nested: { type: "object", required: ["point"], properties: { point } },
+        list: { type: "array", items: point },
+        filtered: point,
+        either: { anyOf: [point, { type: "string" }] },
+        record: { type: "object", properties: {}, additionalProperties: { type: "number" } }
+      }
+    )
+  })
+
+  it("writes named schemas out where they are used, and names fields as on the wire", () => {
+    class City extends Schema.Class<City>("City")({ name: Schema.String }) {}
+    const Named = Schema.Struct({ a: Schema.String }).annotations({ identifier: "Named" })
+    const schema = Schema.Struct({
+      named: Named,
+      city: City,
+      lastSeen: Schema.propertySignature(Schema.String).pipe(Schema.fromKey("last_seen"))
+    }).annotations({ identifier: "Root" })
+    const json = jsonSchema(schema)
+    assert.notInclude(JSON.stringify(json), "$ref")
+    assert.deepStrictEqual(json.properties, {
+      named: { type: "object", required: ["a"], properties: { a: { type: "string" } } },
+      city: { type: "object", required: ["name"], properties: { name: { type: "string" } } },
+      last_seen: { type: "string" }
+    })
+  })
+
+  it("says what kind of value a schema that contains itself has inside", () => {
+    interface Tree {
+      readonly label: string
+      readonly children: ReadonlyArray<Tree>
+    }
+    const Tree: Schema.Schema<Tree> = Schema.Struct({
+      label: Schema.String,
+      children: Schema.Array(Schema.suspend(() => Tree).annotations({ identifier: "Tree" }))
+    })
+    assert.deepStrictEqual(jsonSchema(Tree), {
+      type: "object",
+      required: ["label", "children"],
+      properties: { label: { type: "string" }, children: { type: "array", items: { type: "object" } } }
+    })
+  })
+
+  it("takes anything for what has no schema, and knows the empty struct and enums", () => {
+    enum Color {
+      Red = "red",
+      Blue = "blue"
+    }
+    assert.deepStrictEqual(jsonSchema(Schema.Struct({})), { type: "object", properties: {}, required: [] })
+    assert.deepStrictEqual(
+      propertiesOf({
+        any: Schema.Unknown.annotations({ description: "whatever" }),
+        none: Schema.Struct({}),
+        color: Schema.Enums(Color)
+      }),
+      {
+        any: { description: "whatever" },
+        none: { type: "object", properties: {} },
+        color: { type: "string", enum: ["red", "blue"] }
+      }
+    )
+  })
+
+  it("leaves values alone that look like parts of a schema", () => {
+    const odd = { required: [], additionalProperties: true, $ref: "#/x" }
+    assert.deepStrictEqual(propertiesOf({ odd: Schema.optionalWith(Schema.Unknown, { default: () => odd }) }), {
+      odd: { default: odd }
+    })
+  })
+
+  it("says what cannot be written as one", () => {
+    const schema = Schema.Struct({ when: Schema.DateFromSelf })
+    const error = Either.getOrThrow(Either.flip(toJsonSchema(schema)))
+    assert.include(error, "when")
+    assert.notInclude(error, "\n")
+  })
+})
