@@ -157,10 +157,22 @@ export interface Service {
    * Opens a stream of events, NDJSON or SSE, whichever the service answers with. It is not opened again when it breaks off: it
    * fails with `TransportError`, or ends.
    */
-  readonly stream: (request: {
-    readonly path: string
-    readonly taskId?: string
-  }) => Stream.Stream<Framing.Frame, ApiFailure>
+  readonly stream: (request: StreamRequest) => Stream.Stream<Framing.Frame, ApiFailure>
+}
+
+/**
+ * A request for a stream of events.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StreamRequest {
+  /** The path below the base URL, such as `/tasks/7k2m9qd4/stream`. */
+  readonly path: string
+  /** The task that the stream is about, for its errors. */
+  readonly taskId?: string
+  /** Runs once the service has agreed to send events, before the first of them. */
+  readonly onOpen?: Effect.Effect<void>
 }
 
 /**
@@ -395,6 +407,7 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
           })
           const about = aboutOf(request)
           const response = yield* open(made, about)
+          yield* request.onOpen ?? Effect.void
           return bytesOf(response, about).pipe(
             Framing.frames(Framing.formatOf(response.headers["content-type"]), settings.maxLineBytes),
             Stream.mapError((error) => (error._tag === "DecodeError" ? new DecodeError({ ...error, ...about }) : error))
@@ -485,8 +498,5 @@ export const request = <A, I>(request: Request<A, I>): Effect.Effect<A, ApiFailu
  * @since 0.1.0
  * @category requests
  */
-export const stream = (request: {
-  readonly path: string
-  readonly taskId?: string
-}): Stream.Stream<Framing.Frame, ApiFailure, ApiClient> =>
+export const stream = (request: StreamRequest): Stream.Stream<Framing.Frame, ApiFailure, ApiClient> =>
   Stream.unwrap(Effect.map(ApiClient, (api) => api.stream(request)))

@@ -1,10 +1,8 @@
-import * as HttpClient from "@effect/platform/HttpClient"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
@@ -23,10 +21,9 @@ import {
 } from "../InferenceError.js"
 import * as Task from "../Task.js"
 import type * as Tasks from "../Tasks.js"
-import { ClientTransform } from "./clientTransform.js"
 import { decodeError, sessionLost } from "./failure.js"
-import { lastly } from "./lastly.js"
 import * as Metrics from "./metrics.js"
+import { startOwned } from "./owned.js"
 import { list } from "./pagination.js"
 import * as Payload from "./payload.js"
 import * as TaskSchemas from "./taskSchemas.js"
@@ -158,46 +155,13 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
         Effect.asVoid
       )
 
-  /**
-   * Starts a task that the scope owns: unless it is over or was lost sight of, closing the scope cancels it. The request goes on in
-   * a fiber of its own when this is interrupted, since only its reply tells which task to cancel. One that was refused and waits to
-   * be sent again does not.
-   */
-  const startOwned = (body: unknown, params: AnyParams, isSettled: () => boolean) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function* () {
-        let isRefused = false
-        const note = (refused: boolean) =>
-          Effect.sync(() => {
-            isRefused = refused
-          })
-        const transform = yield* ClientTransform
-        const noted = (client: HttpClient.HttpClient) =>
-          HttpClient.transform(transform(client), (effect) =>
-            Effect.zipRight(note(false), effect).pipe(
-              Effect.tapBoth({ onFailure: () => note(true), onSuccess: ({ status }) => note(status >= 300) })
-            )
-          )
-        const posting = yield* post(body, params).pipe(
-          Effect.provideService(ClientTransform, noted),
-          Effect.interruptible,
-          Effect.forkScoped
-        )
-        if (params.onInterrupt !== "leave") {
-          yield* Effect.addFinalizer(() =>
-            isSettled() || isRefused
-              ? Effect.void
-              : Effect.flatMap(Fiber.await(posting), (exit) =>
-                  Exit.isSuccess(exit) ? cancel(exit.value.task.id) : Effect.void
-                ).pipe(
-                  Metrics.operation("Tasks.cancel"),
-                  lastly("The task of an interrupted run may go on: the service did not confirm its cancellation")
-                )
-          )
-        }
-        return yield* restore(Fiber.join(posting))
-      })
-    )
+  const startOwnedTask = (body: unknown, params: AnyParams, isSettled: () => boolean) =>
+    startOwned({
+      start: post(body, params),
+      isSettled: () => params.onInterrupt === "leave" || isSettled(),
+      undo: ({ task }) => cancel(task.id).pipe(Metrics.operation("Tasks.cancel")),
+      otherwise: "The task of an interrupted run may go on: the service did not confirm its cancellation"
+    })
 
   /** The states that events tell of, and then the error that the last of them stands for. */
   const snapshots = <E>(
@@ -276,7 +240,7 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
             Metrics.taskEnded(name, outcome ?? "interrupted", now - startedAt)
           )
         )
-        const { task, wire } = yield* startOwned(body, params, () => outcome !== undefined).pipe(
+        const { task, wire } = yield* startOwnedTask(body, params, () => outcome !== undefined).pipe(
           Effect.tapError(() =>
             Effect.sync(() => {
               outcome = "refused"

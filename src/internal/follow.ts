@@ -1,0 +1,198 @@
+/** Follows something through its event stream or by polling, whatever happens to the connections: protocol.md §3.9, §7.7. */
+import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type * as ApiClient from "../ApiClient.js"
+import { type ApiFailure, isTransient, type StreamInterrupted, TransportError } from "../InferenceError.js"
+import { fromStatus, readProblem } from "./failure.js"
+import * as Retry from "./retry.js"
+import type { Incoming } from "./streamEvents.js"
+
+/** What is known of a connection while it lasts. */
+export interface Connection {
+  /** Whether it has shown the state as a whole: changes can be merged into that. */
+  isSynced: boolean
+}
+
+/** What is followed. Its state is kept outside: here it is only known what is news. */
+export interface Subject<Event, Update> {
+  /** Its stream is at `<path>/stream`. */
+  readonly path: string
+  readonly taskId?: string
+  readonly read: (frame: ApiClient.Frame) => Incoming<Update>
+  /** Takes what a connection tells of it. */
+  readonly update: (update: Update, connection: Connection) => Effect.Effect<ReadonlyArray<Event>, ApiFailure>
+  /** Asks for its state, and takes it. */
+  readonly look: Effect.Effect<ReadonlyArray<Event>, ApiFailure>
+  /** The same when polling, where it may be lighter. */
+  readonly poll: Effect.Effect<ReadonlyArray<Event>, ApiFailure>
+  /** What ends the stream of events, once there is nothing more to come. */
+  readonly end: () => ReadonlyArray<Event> | undefined
+  readonly unknown: (event: Extract<Incoming<Update>, { readonly _tag: "Unknown" }>) => Event
+  /** Whether an event tells that it goes on. */
+  readonly isProgress: (event: Event) => boolean
+  readonly interrupted: (reason: StreamInterrupted["reason"], detail?: string) => StreamInterrupted
+  /** Runs each time that a connection is made. */
+  readonly onOpen?: Effect.Effect<void>
+}
+
+/** How long a look may hold up what is known already. */
+const glance = "10 seconds"
+
+/** After so long without news on a live connection a look is taken. A connection that lived for so long counts as good. */
+const longTime = Duration.toMillis("30 seconds")
+
+/** The same look, where it may fail or take too long without harm. */
+export const briefly = <Event>(
+  look: Effect.Effect<ReadonlyArray<Event>, ApiFailure>
+): Effect.Effect<ReadonlyArray<Event>> =>
+  look.pipe(
+    Effect.timeout(glance),
+    Effect.orElseSucceed((): ReadonlyArray<Event> => [])
+  )
+
+/**
+ * The events of a subject. They do not end by themselves: whoever consumes them knows which is the last.
+ *
+ * When a connection breaks off, stalls or ends early, the subject is looked at, and then a new connection is opened. The retry
+ * policy says how often, counted from the last news.
+ */
+export const follow = <Event, Update>(
+  api: ApiClient.Service,
+  transport: "stream" | "poll",
+  subject: Subject<Event, Update>
+): Stream.Stream<Event, ApiFailure | StreamInterrupted> => {
+  const { settings } = api
+  const { path, taskId, end, interrupted } = subject
+  const streamPath = `${path}/stream`
+  let failures = 0
+
+  type Events = ReadonlyArray<Event>
+
+  const counted = <E>(events: Effect.Effect<Events, E>): Effect.Effect<Events, E> =>
+    Effect.map(events, (found) => {
+      if (found.some(subject.isProgress)) failures = 0
+      return found
+    })
+
+  const look = counted(subject.look)
+  const lookBriefly = briefly(look)
+
+  const orInterrupted = Effect.mapError((error: ApiFailure) =>
+    isTransient(error) ? interrupted("Disconnected", error.message) : error
+  )
+
+  const polling = Stream.fromIterableEffect(orInterrupted(subject.poll)).pipe(
+    Stream.concat(Stream.execute(Effect.sleep(settings.pollInterval))),
+    Stream.forever
+  )
+
+  const streaming = Stream.suspend(() => {
+    const connection: Connection = { isSynced: false }
+    let openedAt: number | undefined
+    let heardAt = 0
+    let newsAt = 0
+    let broken: ApiFailure | undefined
+
+    /** For what comes while nothing is new. */
+    const lookIfDue = (isDue: boolean): Effect.Effect<Events> => {
+      if (!isDue && heardAt - newsAt < longTime) return Effect.succeed([])
+      newsAt = heardAt
+      return lookBriefly
+    }
+
+    const handle = (incoming: Incoming<Update>, now: number): Effect.Effect<Events, ApiFailure> => {
+      if (openedAt === undefined || incoming._tag === "Update") newsAt = now
+      openedAt ??= now
+      heardAt = now
+      switch (incoming._tag) {
+        case "Update":
+          return counted(subject.update(incoming.update, connection))
+        case "Heartbeat": {
+          const isDue = !connection.isSynced
+          connection.isSynced = true
+          return lookIfDue(isDue)
+        }
+        case "Error": {
+          const error = failureIn(incoming.data, streamPath, taskId)
+          return Effect.flatMap(lookBriefly, (events) =>
+            end() === undefined ? Effect.fail(error) : Effect.succeed(events)
+          )
+        }
+        case "Unknown":
+          return Effect.map(lookIfDue(false), (events) => [subject.unknown(incoming), ...events])
+        case "Done":
+          return Effect.succeed([])
+      }
+    }
+
+    const events = api
+      .stream({ path: streamPath, ...(taskId && { taskId }), ...(subject.onOpen && { onOpen: subject.onOpen }) })
+      .pipe(
+        Stream.map(subject.read),
+        Stream.takeUntil((incoming) => incoming._tag === "Done"),
+        Stream.mapConcatEffect((incoming) => Effect.flatMap(Clock.currentTimeMillis, (now) => handle(incoming, now))),
+        Stream.catchAll((error) => {
+          broken = error
+          return isTransient(error) ? Stream.empty : Stream.fail(error)
+        })
+      )
+
+    const giveUp = (): Stream.Stream<never, ApiFailure | StreamInterrupted> | undefined => {
+      const wait = broken?.retryAfter
+      if (broken !== undefined && wait !== undefined && Duration.greaterThan(wait, settings.retry.maxRetryAfter)) {
+        return Stream.fail(broken)
+      }
+      return failures < settings.retry.attempts
+        ? undefined
+        : Stream.fail(interrupted("Disconnected", broken?.message ?? "it ended too early"))
+    }
+
+    const reconnect = Effect.gen(function* () {
+      if (heardAt - (openedAt ?? heardAt) >= longTime) failures = 0
+      const found = yield* orInterrupted(look)
+      const last = end()
+      if (last !== undefined) return Stream.fromIterable(last)
+      failures += 1
+      const pause = Effect.flatMap(Retry.delay(settings.retry, failures, broken?.retryAfter), Effect.sleep)
+      return Stream.concat(Stream.fromIterable(found), giveUp() ?? Stream.execute(pause))
+    })
+
+    return Stream.concat(events, Stream.unwrap(reconnect))
+  }).pipe(Stream.forever)
+
+  return transport === "poll" ? polling : streaming
+}
+
+/** Counts the time that is spent waiting for the stream, not that which its consumer takes. */
+export const failWithoutProgress = <Event, E>(
+  events: Stream.Stream<Event, E>,
+  timeout: Duration.Duration,
+  isProgress: (event: Event) => boolean,
+  error: () => E
+): Stream.Stream<Event, E> =>
+  Stream.unwrapScoped(
+    Effect.map(Stream.toPull(events), (pull) => {
+      let left = timeout
+      const next = Effect.gen(function* () {
+        const before = yield* Clock.currentTimeMillis
+        const chunk = yield* Effect.timeoutFail(pull, { duration: left, onTimeout: () => Option.some(error()) })
+        const took = (yield* Clock.currentTimeMillis) - before
+        left = Chunk.some(chunk, isProgress) ? timeout : Duration.subtract(left, took)
+        return chunk
+      })
+      return Stream.repeatEffectChunkOption(next)
+    })
+  )
+
+/** The failure that an `error` event tells of. Without the status of an HTTP error it is one of the connection. */
+const failureIn = (data: unknown, path: string, taskId: string | undefined): ApiFailure => {
+  const body = JSON.stringify(data) ?? ""
+  const { status, detail, code } = readProblem(body)
+  return status === undefined || status < 400
+    ? new TransportError({ taskId, reason: "Disconnected", code, detail })
+    : fromStatus(status, body, { method: "GET", url: path }, { taskId })
+}
