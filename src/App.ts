@@ -218,7 +218,8 @@ export interface SignatureInputs {
 // The parameter of `make` defaults to its own constraint, not to `Unknown`: fields are typed by what they may be.
 export type ToSetup<S extends SchemaOrFields> = SchemaOrFields extends S ? typeof Schema.Unknown : ToSchema<S>
 
-const toSchema = (schema: SchemaOrFields): Schema.Schema.AnyNoContext =>
+/** @internal */
+export const toSchema = (schema: SchemaOrFields): Schema.Schema.AnyNoContext =>
   isSchema(schema) ? schema : Schema.Struct(schema)
 
 const isSchema = (schema: SchemaOrFields): schema is Schema.Schema.AnyNoContext => Schema.isSchema(schema)

@@ -16,6 +16,8 @@ import * as Stream from "effect/Stream"
 import * as App from "./App.js"
 import type * as File from "./File.js"
 import { AppFailed } from "./InferenceError.js"
+import { messageOf } from "./internal/failure.js"
+import { scopedPermit } from "./internal/permit.js"
 import { formatIssues } from "./internal/server/issues.js"
 import { mapFiles } from "./internal/server/mapFiles.js"
 
@@ -196,15 +198,6 @@ export interface Instance<out A extends App.Any = App.Any> {
   runParts(input: unknown, options?: RunOptions): Stream.Stream<Part, AppFailed>
 }
 
-const describe = (error: unknown): string =>
-  typeof error === "string"
-    ? error
-    : Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== ""
-      ? error.message
-      : Predicate.hasProperty(error, "_tag")
-        ? String(error._tag)
-        : Cause.pretty(Cause.fail(error))
-
 const failed = (app: App.Any, phase: AppFailed["phase"]) => (cause: Cause.Cause<unknown>) => {
   const error = Cause.squash(cause)
   return error instanceof AppFailed
@@ -212,7 +205,7 @@ const failed = (app: App.Any, phase: AppFailed["phase"]) => (cause: Cause.Cause<
     : new AppFailed({
         app: app.name,
         phase,
-        detail: Cause.isInterruptedOnly(cause) ? "it was interrupted from within" : describe(error),
+        detail: Cause.isInterruptedOnly(cause) ? "it was interrupted from within" : messageOf(error),
         cause: error
       })
 }
@@ -233,7 +226,7 @@ const construct = (
     : Schema.validateEither(schema, { errors: "all" })(value)
 
 const unconstructed = (schema: Schema.Schema.AnyNoContext, error: unknown) =>
-  ParseResult.parseError(new ParseResult.Type(schema.ast, undefined, describe(error)))
+  ParseResult.parseError(new ParseResult.Type(schema.ast, undefined, messageOf(error)))
 
 /**
  * Puts code behind a contract.
@@ -396,12 +389,7 @@ const instance = <A extends App.Any, R>(
     const { app } = self
     const invoke = yield* self.open(config)
     const semaphore = yield* Effect.makeSemaphore(self.concurrency)
-    const permit = Effect.uninterruptibleMask((restore) =>
-      Effect.zipRight(
-        restore(semaphore.take(1)),
-        Effect.addFinalizer(() => semaphore.release(1))
-      )
-    )
+    const permit = scopedPermit(semaphore)
 
     const run = (
       options: RunOptions,

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Agents from "./Agents.js"
 import * as ApiClient from "./ApiClient.js"
 import * as Files from "./Files.js"
 import { ClientTransform } from "./internal/clientTransform.js"
@@ -31,7 +32,7 @@ export interface Options extends ApiClient.Options {}
  * @since 0.1.0
  * @category services
  */
-export type Services = Tasks.Tasks | Files.Files | ApiClient.ApiClient
+export type Services = Tasks.Tasks | Files.Files | Agents.Agents | ApiClient.ApiClient
 
 /**
  * Provides the services.
@@ -53,7 +54,10 @@ export type Services = Tasks.Tasks | Files.Files | ApiClient.ApiClient
 export const layer = (
   options: Options
 ): Layer.Layer<Services, never, HttpClient.HttpClient | FileSystem.FileSystem | Path.Path> =>
-  Tasks.layer.pipe(Layer.provideMerge(Files.layer), Layer.provideMerge(ApiClient.layer(options)))
+  Layer.merge(Tasks.layer, Agents.layer).pipe(
+    Layer.provideMerge(Files.layer),
+    Layer.provideMerge(ApiClient.layer(options))
+  )
 
 /**
  * The options where each may come from the configuration: a value, or a `Config`.

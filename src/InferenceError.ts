@@ -136,7 +136,8 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("Invali
 const formatPath = (path: ReadonlyArray<string | number>): string =>
   path.map((part, i) => (typeof part === "number" ? `[${part}]` : i === 0 ? part : `.${part}`)).join("")
 
-const formatIssue = (issue: Issue): string =>
+/** @internal */
+export const formatIssue = (issue: Issue): string =>
   issue.path.length === 0 ? issue.message : `${formatPath(issue.path)}: ${issue.message}`
 
 /**
@@ -336,14 +337,17 @@ export class TaskCancelled extends Schema.TaggedError<TaskCancelled>()("TaskCanc
 }
 
 /**
- * The task could not be followed to its end: connections kept failing, or nothing new happened within `progressTimeout`.
- * The task itself may still be running.
+ * A task or a turn of a chat could not be followed to its end: connections kept failing, or nothing new happened within
+ * `progressTimeout`. It may still be running.
  *
  * @since 0.1.0
  * @category errors
  */
 export class StreamInterrupted extends Schema.TaggedError<StreamInterrupted>()("StreamInterrupted", {
-  taskId: Schema.String,
+  /** The task that was followed. */
+  taskId: Schema.optional(Schema.String),
+  /** The chat that was followed. */
+  chatId: Schema.optional(Schema.String),
   reason: Schema.Literal("Disconnected", "NoProgress"),
   /** What ended the last attempt. */
   detail: Schema.optional(Schema.String),
@@ -355,8 +359,65 @@ export class StreamInterrupted extends Schema.TaggedError<StreamInterrupted>()("
     const why =
       this.reason === "NoProgress" ? "nothing new happened within progressTimeout" : "its stream kept breaking off"
     const detail = this.detail ? ` (${this.detail})` : ""
-    return `Task ${this.taskId} could not be followed to its end: ${why}${detail}.${seen} It may still be running: attach again with Tasks.waitForCompletion("${this.taskId}").`
+    const [what, next] =
+      this.taskId === undefined
+        ? [`Chat ${this.chatId}`, "look at it with Agents.getChat"]
+        : [`Task ${this.taskId}`, `attach again with Tasks.waitForCompletion("${this.taskId}")`]
+    return `${what} could not be followed to its end: ${why}${detail}.${seen} It may still be running: ${next}.`
   }
+}
+
+/**
+ * A {@link StreamInterrupted} of a task: attach again with `Tasks.waitForCompletion(error.taskId)`.
+ *
+ * @since 0.1.0
+ * @category unions
+ */
+export type TaskInterrupted = StreamInterrupted & { readonly taskId: string }
+
+/**
+ * A {@link StreamInterrupted} of a turn: look at the chat with `Agents.getChat(error.chatId)`.
+ *
+ * @since 0.1.0
+ * @category unions
+ */
+export type ChatInterrupted = StreamInterrupted & { readonly chatId: string }
+
+/**
+ * A turn of a chat did not come to its end as it should. `Failed`: the agent or its model failed. `Cancelled`: somebody stopped it,
+ * or took the message back before its turn. `Rejected`: the service did not take the turn on. `NoOutput`: it ended without the
+ * structured output that was asked for.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ChatFailed extends Schema.TaggedError<ChatFailed>()("ChatFailed", {
+  reason: Schema.Literal("Failed", "Cancelled", "Rejected", "NoOutput"),
+  chatId: Schema.optional(Schema.String),
+  runId: Schema.optional(Schema.String),
+  /** The message that says why, if one does. */
+  messageId: Schema.optional(Schema.String),
+  /** Why, in the words of the model or the service. */
+  detail: Schema.optional(Schema.String),
+  /** The text that the agent had written by then. */
+  text: Schema.String
+}) {
+  override get message() {
+    const [what, next] = chatText[this.reason]
+    const chat = this.chatId === undefined ? "The chat" : `Chat ${this.chatId}`
+    const said = this.detail ? `: ${this.detail}` : ""
+    return `${chat} ${what}${said.replace(/\.?$/, ".")} ${next}`
+  }
+}
+
+const chatText: Record<ChatFailed["reason"], readonly [what: string, next: string]> = {
+  Failed: ["had a turn that failed", "Its messages are kept: see Agents.getChat."],
+  Cancelled: ["had a turn that was cancelled before it was over", "Send the message again to go on."],
+  Rejected: ["had a turn that was rejected", "See what the service objects to."],
+  NoOutput: [
+    "had a turn that ended without a structured output",
+    "Tell the agent to call finish, or read the text of its reply."
+  ]
 }
 
 /**

@@ -19,9 +19,9 @@ import type {
   ApiFailure,
   FileError,
   SessionLost,
-  StreamInterrupted,
   TaskCancelled,
-  TaskFailed
+  TaskFailed,
+  TaskInterrupted
 } from "./InferenceError.js"
 import type { ListQuery } from "./internal/pagination.js"
 import * as internal from "./internal/tasks.js"
@@ -42,7 +42,7 @@ export type SubmitError = ApiFailure | FileError | SessionLost
  * @since 0.1.0
  * @category errors
  */
-export type WatchError = ApiFailure | TaskFailed | TaskCancelled | StreamInterrupted
+export type WatchError = ApiFailure | TaskFailed | TaskCancelled | TaskInterrupted
 
 /**
  * What running a task can fail with.

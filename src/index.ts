@@ -3,9 +3,12 @@
  *
  * @since 0.1.0
  */
+export * as AgentConfig from "./AgentConfig.js"
+export * as Agents from "./Agents.js"
 export * as ApiClient from "./ApiClient.js"
 export * as App from "./App.js"
 export * as BaseApp from "./BaseApp.js"
+export * as Chat from "./Chat.js"
 export * as File from "./File.js"
 export * as Files from "./Files.js"
 export * as Inference from "./Inference.js"
@@ -13,3 +16,4 @@ export * as InferenceError from "./InferenceError.js"
 export * as LocalServer from "./LocalServer.js"
 export * as Task from "./Task.js"
 export * as Tasks from "./Tasks.js"
+export * as Tool from "./Tool.js"

@@ -1,11 +1,13 @@
 /** The one place where failures of HTTP, files and schemas become the errors of this package. */
 import type * as PlatformError from "@effect/platform/Error"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as InferenceError from "../InferenceError.js"
 import { isJsonObject } from "./wire.js"
@@ -219,6 +221,20 @@ export const issuesOf = (error: ParseResult.ParseError): Array<InferenceError.Is
     path: issue.path.map((part) => (typeof part === "number" ? part : String(part))),
     message: issue.message.replace(/, actual (?!(?:[\d.e+-]+|true|false|null|undefined)$).*$/s, "")
   }))
+
+/** Issues as one line. */
+export const formatIssues = (issues: ReadonlyArray<InferenceError.Issue>): string =>
+  issues.map(InferenceError.formatIssue).join("; ")
+
+/** What an error of whatever kind says of itself. */
+export const messageOf = (error: unknown): string =>
+  typeof error === "string"
+    ? error
+    : Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== ""
+      ? error.message
+      : Predicate.hasProperty(error, "_tag")
+        ? String(error._tag)
+        : Cause.pretty(Cause.fail(error))
 
 /** A payload that does not fit its schema. */
 export const decodeError = (

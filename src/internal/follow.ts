@@ -18,7 +18,7 @@ export interface Connection {
 }
 
 /** What is followed. Its state is kept outside: here it is only known what is news. */
-export interface Subject<Event, Update> {
+export interface Subject<Event, Update, Interrupted extends StreamInterrupted> {
   /** Its stream is at `<path>/stream`. */
   readonly path: string
   readonly taskId?: string
@@ -29,12 +29,12 @@ export interface Subject<Event, Update> {
   readonly look: Effect.Effect<ReadonlyArray<Event>, ApiFailure>
   /** The same when polling, where it may be lighter. */
   readonly poll: Effect.Effect<ReadonlyArray<Event>, ApiFailure>
-  /** What ends the stream of events, once there is nothing more to come. */
-  readonly end: () => ReadonlyArray<Event> | undefined
-  readonly unknown: (event: Extract<Incoming<Update>, { readonly _tag: "Unknown" }>) => Event
+  /** What ends the stream of events, once there is nothing more to come, given what was found last. */
+  readonly end: (found: ReadonlyArray<Event>) => ReadonlyArray<Event> | undefined
+  readonly unknown: (event: Extract<Incoming<Update>, { readonly _tag: "Unknown" }>) => ReadonlyArray<Event>
   /** Whether an event tells that it goes on. */
   readonly isProgress: (event: Event) => boolean
-  readonly interrupted: (reason: StreamInterrupted["reason"], detail?: string) => StreamInterrupted
+  readonly interrupted: (reason: StreamInterrupted["reason"], detail?: string) => Interrupted
   /** Runs each time that a connection is made. */
   readonly onOpen?: Effect.Effect<void>
 }
@@ -60,11 +60,11 @@ export const briefly = <Event>(
  * When a connection breaks off, stalls or ends early, the subject is looked at, and then a new connection is opened. The retry
  * policy says how often, counted from the last news.
  */
-export const follow = <Event, Update>(
+export const follow = <Event, Update, Interrupted extends StreamInterrupted>(
   api: ApiClient.Service,
   transport: "stream" | "poll",
-  subject: Subject<Event, Update>
-): Stream.Stream<Event, ApiFailure | StreamInterrupted> => {
+  subject: Subject<Event, Update, Interrupted>
+): Stream.Stream<Event, ApiFailure | Interrupted> => {
   const { settings } = api
   const { path, taskId, end, interrupted } = subject
   const streamPath = `${path}/stream`
@@ -119,11 +119,11 @@ export const follow = <Event, Update>(
         case "Error": {
           const error = failureIn(incoming.data, streamPath, taskId)
           return Effect.flatMap(lookBriefly, (events) =>
-            end() === undefined ? Effect.fail(error) : Effect.succeed(events)
+            end(events) === undefined ? Effect.fail(error) : Effect.succeed(events)
           )
         }
         case "Unknown":
-          return Effect.map(lookIfDue(false), (events) => [subject.unknown(incoming), ...events])
+          return Effect.map(lookIfDue(false), (events) => [...subject.unknown(incoming), ...events])
         case "Done":
           return Effect.succeed([])
       }
@@ -141,7 +141,7 @@ export const follow = <Event, Update>(
         })
       )
 
-    const giveUp = (): Stream.Stream<never, ApiFailure | StreamInterrupted> | undefined => {
+    const giveUp = (): Stream.Stream<never, ApiFailure | Interrupted> | undefined => {
       const wait = broken?.retryAfter
       if (broken !== undefined && wait !== undefined && Duration.greaterThan(wait, settings.retry.maxRetryAfter)) {
         return Stream.fail(broken)
@@ -154,7 +154,7 @@ export const follow = <Event, Update>(
     const reconnect = Effect.gen(function* () {
       if (heardAt - (openedAt ?? heardAt) >= longTime) failures = 0
       const found = yield* orInterrupted(look)
-      const last = end()
+      const last = end(found)
       if (last !== undefined) return Stream.fromIterable(last)
       failures += 1
       const pause = Effect.flatMap(Retry.delay(settings.retry, failures, broken?.retryAfter), Effect.sleep)
@@ -167,17 +167,21 @@ export const follow = <Event, Update>(
   return transport === "poll" ? polling : streaming
 }
 
-/** Counts the time that is spent waiting for the stream, not that which its consumer takes. */
+/**
+ * Counts the time that is spent waiting for the stream: not that which its consumer takes, nor that in which it is somebody else's turn.
+ */
 export const failWithoutProgress = <Event, E>(
   events: Stream.Stream<Event, E>,
   timeout: Duration.Duration,
   isProgress: (event: Event) => boolean,
-  error: () => E
+  error: () => E,
+  isExcused: () => boolean = () => false
 ): Stream.Stream<Event, E> =>
   Stream.unwrapScoped(
     Effect.map(Stream.toPull(events), (pull) => {
       let left = timeout
       const next = Effect.gen(function* () {
+        if (isExcused()) return yield* pull
         const before = yield* Clock.currentTimeMillis
         const chunk = yield* Effect.timeoutFail(pull, { duration: left, onTimeout: () => Option.some(error()) })
         const took = (yield* Clock.currentTimeMillis) - before

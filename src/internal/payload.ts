@@ -143,7 +143,7 @@ const toJson = (value: unknown, onFile: (value: object, file: File.File) => unkn
   return go(value, [], [])
 }
 
-const uploadConcurrency = 4
+export const uploadConcurrency = 4
 
 /**
  * The JSON of a value: each distinct file in it is uploaded once, and replaced by its URL. Nothing is uploaded if any part

@@ -1,12 +1,11 @@
 /** What is known of one task that is followed: snapshots accumulate here, and each state comes out once. */
-import * as DateTime from "effect/DateTime"
 import * as Either from "effect/Either"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as EffectString from "effect/String"
 import * as Task from "../Task.js"
 import { schemas } from "./taskSchemas.js"
-import { type Json, sameJson } from "./wire.js"
+import { isOlder, type Json, sameJson } from "./wire.js"
 
 /** Whether an update was news, or why it is no task. */
 export type Outcome = Either.Either<boolean, ParseResult.ParseError>
@@ -21,9 +20,6 @@ export interface TaskState {
   /** Takes the number of a delta. One that is not above the last for its resource is a repetition. */
   readonly isNewDelta: (seq: number, resourceId: string | undefined) => boolean
 }
-
-const isOlder = (a: Pick<Task.Task, "updatedAt">, b: Task.Task | undefined): boolean =>
-  a.updatedAt !== undefined && b?.updatedAt !== undefined && DateTime.lessThan(a.updatedAt, b.updatedAt)
 
 const nothingNew: Outcome = Either.right(false)
 

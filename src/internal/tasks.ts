@@ -15,9 +15,9 @@ import {
   type DecodeError,
   InvalidRequest,
   type Issue,
-  type StreamInterrupted,
   TaskCancelled,
-  TaskFailed
+  TaskFailed,
+  type TaskInterrupted
 } from "../InferenceError.js"
 import * as Task from "../Task.js"
 import type * as Tasks from "../Tasks.js"
@@ -248,7 +248,7 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
           )
         )
         yield* Effect.annotateCurrentSpan({ "inference.task.id": task.id })
-        const followed: Stream.Stream<Task.Event, ApiFailure | StreamInterrupted> = watch(
+        const followed: Stream.Stream<Task.Event, ApiFailure | TaskInterrupted> = watch(
           api,
           task.id,
           params.transport ?? settings.transport,

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
 import type * as ApiClient from "../ApiClient.js"
-import { type ApiFailure, StreamInterrupted } from "../InferenceError.js"
+import { type ApiFailure, StreamInterrupted, type TaskInterrupted } from "../InferenceError.js"
 import * as Task from "../Task.js"
 import { decodeError } from "./failure.js"
 import { briefly, failWithoutProgress, follow } from "./follow.js"
@@ -25,14 +25,14 @@ export const watch = (
   id: string,
   transport: "stream" | "poll",
   seed?: { readonly [key: string]: unknown }
-): Stream.Stream<Task.Event, ApiFailure | StreamInterrupted> =>
+): Stream.Stream<Task.Event, ApiFailure | TaskInterrupted> =>
   Stream.suspend(() => {
     const { settings } = api
     const path = `/tasks/${encodeURIComponent(id)}`
     const state = TaskState.make(settings.statusNumbering)
 
     const interrupted = (reason: StreamInterrupted["reason"], detail?: string) =>
-      new StreamInterrupted({ taskId: id, reason, detail, lastSeen: state.task() })
+      Object.assign(new StreamInterrupted({ reason, detail, lastSeen: state.task() }), { taskId: id })
 
     const isOver = () => {
       const task = state.task()
@@ -85,7 +85,7 @@ export const watch = (
           look,
           poll,
           end: () => (isOver() ? current() : undefined),
-          unknown: (event) => Task.Event.Unknown(event),
+          unknown: (event) => [Task.Event.Unknown(event)],
           isProgress,
           interrupted,
           update: (update, connection) => {

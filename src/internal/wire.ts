@@ -66,3 +66,11 @@ export const sameJson = (a: unknown, b: unknown): boolean => {
     Object.keys(b).every((key) => b[key] === undefined || a[key] !== undefined)
   )
 }
+
+interface Dated {
+  readonly updatedAt?: DateTime.Utc | undefined
+}
+
+/** Whether a state of something is surely from before another one. */
+export const isOlder = (a: Dated, b: Dated | undefined): boolean =>
+  a.updatedAt !== undefined && b?.updatedAt !== undefined && DateTime.lessThan(a.updatedAt, b.updatedAt)

@@ -1,0 +1,138 @@
+/** Answers the calls of a turn that wait for this program: each once, several at a time, and always with some result. */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as FiberSet from "effect/FiberSet"
+import type { ChatError } from "../../Agents.js"
+import * as Chat from "../../Chat.js"
+import type * as Files from "../../Files.js"
+import { type ApiFailure, isTransient } from "../../InferenceError.js"
+import * as Tool from "../../Tool.js"
+import * as Payload from "../payload.js"
+import * as Retry from "../retry.js"
+import { type ChatApi, orTooLate } from "./chatApi.js"
+import type { ChatState } from "./chatState.js"
+import * as Tools from "./tools.js"
+import { type Turn, waitsForClient } from "./turn.js"
+
+/** Which calls this program has taken on. The last of them are remembered, so that stale news of one does not have it handled again. */
+export interface Claims {
+  /** Whether nobody has taken the call on before. */
+  readonly take: (id: string) => boolean
+  readonly isInterrupted: (id: string) => boolean
+  readonly interrupt: (id: string) => void
+}
+
+const maxClaims = 10_000
+
+export const makeClaims = (): Claims => {
+  const claims = new Map<string, { isInterrupted: boolean }>()
+  return {
+    take: (id) => {
+      if (claims.has(id)) return false
+      claims.set(id, { isInterrupted: false })
+      for (const oldest of claims.keys()) {
+        if (claims.size <= maxClaims) break
+        claims.delete(oldest)
+      }
+      return true
+    },
+    isInterrupted: (id) => claims.get(id)?.isInterrupted === true,
+    interrupt: (id) => {
+      claims.set(id, { isInterrupted: true })
+    }
+  }
+}
+
+type ClientSpec<E, R> = Extract<Tool.Spec<E, R>, { readonly type: "client" }>
+
+export interface Calls<R> {
+  /** Takes a call on, in a fiber of its own. A call of another turn is answered only if there is a handler for it. */
+  readonly answer: (invocation: Chat.ToolInvocation, isOurs: boolean) => Effect.Effect<void, never, R>
+}
+
+export const make = <E, R>(options: {
+  readonly chats: ChatApi
+  readonly files: Files.Service
+  readonly policy: Retry.Resolved
+  readonly claims: Claims
+  readonly tools: ReadonlyMap<string, ClientSpec<E, R>>
+  readonly semaphore: Effect.Semaphore
+  readonly fibers: FiberSet.FiberSet<void>
+  readonly chatId: string
+  readonly state: ChatState
+  readonly turn: Turn
+  readonly look: Effect.Effect<void, ApiFailure>
+  readonly tell: (event: Chat.Event<E>) => Effect.Effect<void>
+  readonly fail: (error: ChatError) => Effect.Effect<void>
+}): Calls<R> => {
+  const { chats, files, policy, claims, tools, semaphore, fibers, chatId, state, turn, look, tell, fail } = options
+
+  const isWaiting = (id: string): boolean =>
+    Array.from(state.entries()).some(({ message }) =>
+      message?.toolInvocations.some((invocation) => invocation.id === id && waitsForClient(invocation))
+    )
+
+  /** Gives a result. Where it is not known whether it arrived, it is given again only if the call still waits for one. */
+  const submit = (id: string, result: string): Effect.Effect<void, ApiFailure> =>
+    Retry.retrying<ApiFailure>(
+      policy,
+      isTransient
+    )((failures) =>
+      failures === 0
+        ? chats.submit(id, result)
+        : Effect.flatMap(look, () => (isWaiting(id) ? chats.submit(id, result) : Effect.void))
+    ).pipe(orTooLate)
+
+  /** The text that the model reads. */
+  const toText = (name: string, value: unknown): Effect.Effect<string, Tool.Failure<never>> =>
+    typeof value === "string"
+      ? Effect.succeed(value)
+      : Effect.mapBoth(Payload.withFilesUploaded(name, value, files.upload), {
+          onSuccess: (json) => JSON.stringify(json ?? null),
+          onFailure: (error) =>
+            Tool.Failure.InvalidResult({
+              issues: error._tag === "InvalidRequest" ? error.issues : [{ path: [], message: error.message }]
+            })
+        })
+
+  const resultOf = (invocation: Chat.ToolInvocation): Effect.Effect<string, Tool.Failure<E>, R> => {
+    const { id, name, messageId, arguments: args } = invocation
+    const spec = tools.get(name)
+    if (spec === undefined) return Effect.fail(Tool.Failure.NotAvailable({ name }))
+    const runId = Array.from(state.entries()).find((entry) => entry.id === messageId)?.message?.runId
+    return Effect.flatMap(Tools.handle(spec, args, { id, name, chatId, messageId, runId }), (value) =>
+      toText(name, value)
+    )
+  }
+
+  const handle = (invocation: Chat.ToolInvocation, isOurs: boolean): Effect.Effect<void, never, R> =>
+    Effect.gen(function* () {
+      const { id, name } = invocation
+      const outcome = yield* Effect.either(resultOf(invocation))
+      const failure = Either.isLeft(outcome) ? outcome.left : undefined
+      const result = Either.isRight(outcome) ? outcome.right : Tools.tell(outcome.left)
+      // Told before it is submitted: the turn may be over before the reply to that is here.
+      if (isOurs && turn.answered(id)) yield* tell(Chat.Event.ToolResult({ id, name, result, failure, invocation }))
+      yield* Effect.catchAll(submit(id, result), fail)
+    }).pipe(
+      Effect.withSpan("Agents.toolCall", { attributes: { "inference.tool": invocation.name } }),
+      Effect.onInterrupt(() => Effect.sync(() => claims.interrupt(invocation.id)))
+    )
+
+  /** What an earlier turn began and did not come to an end with must not be begun again, and must not hold up the chat either. */
+  const giveUp = (id: string) =>
+    Effect.catchAll(submit(id, JSON.stringify({ error: "the call was interrupted" })), fail)
+
+  const fork = <R>(effect: Effect.Effect<void, never, R>) =>
+    Effect.asVoid(FiberSet.run(fibers, Effect.interruptible(semaphore.withPermits(1)(effect))))
+
+  return {
+    answer: (invocation, isOurs) =>
+      Effect.suspend(() => {
+        const { id, name } = invocation
+        if (!isOurs && !tools.has(name)) return Effect.void
+        if (claims.take(id)) return fork(handle(invocation, isOurs))
+        return claims.isInterrupted(id) ? fork(giveUp(id)) : Effect.void
+      })
+  }
+}

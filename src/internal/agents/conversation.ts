@@ -1,0 +1,192 @@
+/** A conversation with an agent: its turns, one after the other, and what else can be done with its chat. */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { AgentConfig } from "../../AgentConfig.js"
+import type * as Agents from "../../Agents.js"
+import type * as ApiClient from "../../ApiClient.js"
+import * as App from "../../App.js"
+import * as Chat from "../../Chat.js"
+import type * as Files from "../../Files.js"
+import { type ApiFailure, ChatFailed, type FileError, InvalidRequest } from "../../InferenceError.js"
+import type * as Tool from "../../Tool.js"
+import { decodeError } from "../failure.js"
+import * as Metrics from "../metrics.js"
+import * as Payload from "../payload.js"
+import { scopedPermit } from "../permit.js"
+import type { Json } from "../wire.js"
+import * as Attachments from "./attachments.js"
+import type * as Calls from "./calls.js"
+import type { ChatApi } from "./chatApi.js"
+import * as Config from "./config.js"
+import * as Observe from "./observe.js"
+import { runTurn } from "./runTurn.js"
+
+export interface Dependencies {
+  readonly api: ApiClient.Service
+  readonly chats: ChatApi
+  readonly files: Files.Service
+  readonly claims: Calls.Claims
+}
+
+const invalid = (path: string, message: string) => new InvalidRequest({ issues: [{ path: [path], message }] })
+
+const clientTools = <E, R>(tools: ReadonlyArray<Tool.Tool<string, E, R>>) =>
+  new Map(tools.flatMap(({ name, spec }) => (spec.type === "client" ? [[name, spec] as const] : [])))
+
+/** A conversation with the agent of this reference or this configuration. */
+export const make = <E, R>(
+  dependencies: Dependencies,
+  agent: string | AgentConfig,
+  tools: ReadonlyArray<Tool.Tool<string, E, R>>,
+  options: Agents.Options
+): Effect.Effect<Agents.Agent<R, E>> =>
+  Effect.gen(function* () {
+    const { api, chats, files } = dependencies
+    const turns = yield* Effect.makeSemaphore(1)
+    const handlers = clientTools(tools)
+    const toolConcurrency = Math.max(1, Math.floor(options.toolConcurrency ?? 8))
+    const label = typeof agent === "string" ? agent : (agent.name ?? "ad-hoc")
+    let chatId = options.chatId
+    // Grows with each reset: a turn from before it must not bring its chat back.
+    let generation = 0
+    let encoded: Json | undefined
+
+    /** The agent as it is sent with each message. Files in it are uploaded once. */
+    const config = (agent: AgentConfig) =>
+      Effect.suspend((): Effect.Effect<Json, ApiFailure | FileError> => {
+        if (encoded !== undefined) return Effect.succeed(encoded)
+        return Effect.flatMap(Config.encode(agent), (json) =>
+          Effect.map(Payload.withFilesUploaded(label, json, files.upload), (json) => {
+            encoded = { ...(typeof json === "object" && json !== null ? json : {}) }
+            return encoded
+          })
+        )
+      })
+
+    const named = Effect.gen(function* () {
+      if (typeof agent !== "string") {
+        const { name } = agent
+        return { agent_config: yield* config(agent), agent_name: name }
+      }
+      return agent.trim() === "" ? yield* invalid("agent", "the name of the agent is empty") : { agent }
+    })
+
+    const bodyOf = (text: string, { files: attachments = [] }: Agents.MessageOptions, output?: App.SchemaOrFields) =>
+      Effect.gen(function* () {
+        if (text.trim() === "" && attachments.length === 0) return yield* invalid("text", "the message is empty")
+        const { agent_config: plain, ...rest } = yield* named
+        const agent_config =
+          plain === undefined || output === undefined ? plain : yield* Config.withOutput(plain, output)
+        const uploaded = yield* Attachments.upload(files, attachments)
+        return {
+          chat_id: chatId ?? null,
+          ...rest,
+          agent_config,
+          context: options.context,
+          input: {
+            text,
+            role: "user",
+            context: [],
+            system_prompt: "",
+            context_size: 0,
+            attachments: uploaded.length === 0 ? undefined : uploaded
+          }
+        }
+      })
+
+    const turn = (
+      text: string,
+      options: Agents.MessageOptions = {},
+      output?: App.SchemaOrFields
+    ): Stream.Stream<Chat.Event<E>, Agents.ChatError, R> => {
+      const take: Effect.Effect<
+        Stream.Stream<Chat.Event<E>, Agents.ChatError>,
+        Agents.ChatError,
+        R | Scope.Scope
+      > = Effect.gen(function* () {
+        yield* scopedPermit(turns)
+        const started = generation
+        const body = yield* bodyOf(text, options, output)
+        return yield* runTurn<E, R>({
+          ...dependencies,
+          tools: handlers,
+          toolConcurrency,
+          chatId,
+          body,
+          onChat: (id) => {
+            if (generation === started) chatId = id
+          }
+        })
+      })
+      return Stream.unwrapScoped(take)
+    }
+
+    const about = { "inference.agent": label }
+
+    const sendMessage = (text: string, options?: Agents.MessageOptions, output?: App.SchemaOrFields) =>
+      Effect.tap(Chat.reply(turn(text, options, output)), ({ chatId, runId }) =>
+        Effect.annotateCurrentSpan({ "inference.chat.id": chatId, "inference.run.id": runId })
+      )
+
+    const withChat = <A, Err>(
+      given: string | undefined,
+      use: (chatId: string) => Effect.Effect<A, Err>
+    ): Effect.Effect<A, Err | InvalidRequest> =>
+      Effect.suspend((): Effect.Effect<A, Err | InvalidRequest> => {
+        const id = given ?? chatId
+        return id === undefined ? invalid("chatId", "there is no chat yet: the first message begins it") : use(id)
+      })
+
+    const outputOf = <S extends App.SchemaOrFields>(
+      schema: S,
+      reply: Chat.Reply
+    ): Effect.Effect<Schema.Schema.Type<App.ToSchema<S>>, Agents.ChatError> => {
+      const { output, chatId, runId, text } = reply
+      const decoded = Schema.decodeUnknownEither(App.toSchema(schema))(output ?? null)
+      if (Either.isRight(decoded)) return Effect.succeed(decoded.right)
+      return Effect.fail(
+        output == null
+          ? new ChatFailed({ reason: "NoOutput", chatId, runId, messageId: reply.message?.id, text })
+          : decodeError(`output of the turn in chat ${chatId ?? ""}`, decoded.left)
+      )
+    }
+
+    return {
+      chatId: Effect.sync(() => chatId),
+      sendMessage: (text, options) => sendMessage(text, options).pipe(Metrics.operation("Agents.sendMessage", about)),
+      chat: (text, options) => turn(text, options).pipe(Metrics.streamOperation("Agents.chat", about)),
+      run: (text, schema, options) =>
+        Effect.flatMap(sendMessage(text, options, schema), (reply) => outputOf(schema, reply)).pipe(
+          Metrics.operation("Agents.run", about)
+        ),
+      getChat: (id) => withChat(id, chats.get).pipe(Metrics.operation("Agents.getChat", about)),
+      stopChat: (id) =>
+        Effect.suspend(() => {
+          const known = id ?? chatId
+          return known === undefined ? Effect.void : chats.stop(known)
+        }).pipe(Metrics.operation("Agents.stopChat", about)),
+      submitToolResult: (id, result) =>
+        chats.submit(id, result).pipe(Metrics.operation("Agents.submitToolResult", about)),
+      approve: (id) => chats.approve(id).pipe(Metrics.operation("Agents.approve", about)),
+      alwaysAllow: (id, toolName) =>
+        withChat(undefined, (chatId) => chats.alwaysAllow(chatId, id, toolName)).pipe(
+          Metrics.operation("Agents.alwaysAllow", about)
+        ),
+      deny: (id, reason) => chats.deny(id, reason).pipe(Metrics.operation("Agents.deny", about)),
+      streamMessages: (id) =>
+        Stream.unwrap(withChat(id, (chatId) => Effect.succeed(Observe.messages(api, chats, chatId)))).pipe(
+          Metrics.streamOperation("Agents.streamMessages", about)
+        ),
+      streamChat: (id) =>
+        Stream.unwrap(withChat(id, (chatId) => Effect.succeed(Observe.chat(api, chats, chatId)))).pipe(
+          Metrics.streamOperation("Agents.streamChat", about)
+        ),
+      reset: Effect.sync(() => {
+        chatId = undefined
+        generation++
+      })
+    }
+  })
