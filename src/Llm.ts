@@ -1,21 +1,28 @@
 /**
- * The contract of the language models behind agents, and one that can be hosted: it follows a script, for demos and tests.
+ * The contract of the language models behind agents, and two that can be hosted: one that follows a script, for demos and tests,
+ * and one that passes everything on to an API like OpenAI's.
  *
  * A model is an app: messages and settings go in, and a text that grows while it is written comes out. Host it with
  * `LocalServer` or `NodeInference.layerLocal`, and name it as the `coreApp` of an agent, or run it with `Tasks.run`.
  *
  * @since 0.1.0
  */
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Headers from "@effect/platform/Headers"
+import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as App from "./App.js"
 import * as BaseApp from "./BaseApp.js"
+import * as OpenAi from "./internal/llm/openAi.js"
 import * as schemas from "./internal/llm/schemas.js"
 import * as Scripted from "./internal/llm/scripted.js"
 import * as Delta from "./internal/llmDelta.js"
+import type { RetryPolicy } from "./internal/retry.js"
 import { isJsonObject } from "./internal/wire.js"
 
 /**
@@ -316,3 +323,69 @@ export const scripted = <R = never>(
   })
   return model
 }
+
+/**
+ * Where a model is, and how patient to be with it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OpenAiOptions {
+  /** The name of the model, as the API knows it. */
+  readonly model: string
+  /** The address of the API, to which `/chat/completions` is added. Default `https://api.openai.com/v1`. */
+  readonly baseUrl?: string | undefined
+  /** It is sent to the origin of `baseUrl` and nowhere else. A server of one's own may need none. */
+  readonly apiKey?: Redacted.Redacted<string> | undefined
+  /** Further headers. */
+  readonly headers?: Headers.Input | undefined
+  /** Further fields of the body of each request, which come before those that are made of the input. */
+  readonly body?: { readonly [field: string]: unknown } | undefined
+  /** Time until the headers of a reply. Default 5 minutes, since some servers load their model first. */
+  readonly requestTimeout?: Duration.DurationInput | undefined
+  /** Time without a byte of a reply. Default 5 minutes, since some models think that long without a word. */
+  readonly idleTimeout?: Duration.DurationInput | undefined
+  /** How often to ask again where the server turns a request away with 429 or 503. Nothing else is repeated. */
+  readonly retry?: RetryPolicy | false | undefined
+  /** How many requests may be under way at a time, on one instance of the app. Default 32. */
+  readonly concurrency?: number | undefined
+}
+
+/**
+ * A model behind any API that is compatible with OpenAI's chat completions: hosted ones, or a server on one's own machine. Replies
+ * are streamed; servers that answer all at once do too.
+ *
+ * Images go along by their URL, or with their bytes where they are not at an `http(s)` address. Other files are read, and written
+ * into the message as text. Earlier reasoning is not sent back.
+ *
+ * A run fails with `AppFailed`, whose detail is the message and the status that the server gave. It also does for a file that is
+ * neither text nor an image or has more than 20 MiB, for an answer that breaks off, and for one that takes too long. Interrupting it
+ * closes the connection.
+ *
+ * @example
+ * ```ts
+ * import { Config, Effect } from "effect"
+ * import { Llm, Tasks } from "effect-inferencesh"
+ * import { NodeInference } from "effect-inferencesh/node"
+ *
+ * const program = Effect.gen(function* () {
+ *   const gpt = Llm.openAi("acme/gpt", { model: "gpt-5-mini", apiKey: yield* Config.redacted("OPENAI_API_KEY") })
+ *   const local = Llm.openAi("acme/llama", { model: "llama3.2", baseUrl: "http://localhost:11434/v1" })
+ *
+ *   return yield* Tasks.run(gpt.app, { input: { text: "A haiku about effects" } }).pipe(
+ *     Effect.map((task) => task.output.response),
+ *     Effect.provide(NodeInference.layerLocal({ apps: [gpt, local] }))
+ *   )
+ * })
+ * ```
+ * @since 0.1.0
+ * @category constructors
+ */
+export const openAi = (
+  name: string,
+  options: OpenAiOptions
+): BaseApp.BaseApp<Llm, HttpClient.HttpClient | FileSystem.FileSystem> =>
+  BaseApp.make(make(name), {
+    concurrency: options.concurrency ?? 32,
+    run: (input) => OpenAi.run(name, options, input)
+  })

@@ -1,6 +1,9 @@
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as BaseApp from "effect-inferencesh/BaseApp"
 import * as File from "effect-inferencesh/File"
@@ -88,5 +91,19 @@ describe("Llm.scripted", () => {
     expectTypeOf<BaseApp.Requirements<typeof model>>().toEqualTypeOf<Facts>()
     const local = NodeInference.layerLocal({ apps: [parrot, model] })
     expectTypeOf<Layer.Layer.Context<typeof local>>().toEqualTypeOf<Facts>()
+  })
+})
+
+describe("Llm.openAi", () => {
+  it("needs an HTTP client and the disk, which its host has", () => {
+    const model = Llm.openAi("acme/gpt", { model: "m1", apiKey: Redacted.make("sk"), body: { user: "u1" } })
+    expectTypeOf<BaseApp.Requirements<typeof model>>().toEqualTypeOf<HttpClient.HttpClient | FileSystem.FileSystem>()
+    expectTypeOf(model.app).toEqualTypeOf<Llm.Llm>()
+    const local = NodeInference.layerLocal({ apps: [model] })
+    expectTypeOf<Layer.Layer.Context<typeof local>>().toEqualTypeOf<never>()
+    // @ts-expect-error a key in the open
+    Llm.openAi("acme/gpt", { model: "m1", apiKey: "sk" })
+    // @ts-expect-error no model
+    Llm.openAi("acme/gpt", {})
   })
 })
