@@ -287,7 +287,8 @@ export interface ScriptedOptions {
  * A model that says what it is told to, word by word, for demos and tests. The same conversation always gets the same reply.
  *
  * Of a list of steps, the first answers a conversation without messages of the assistant, the second one with one such message, and
- * so on. A model keeps nothing in mind, so several conversations can go on at a time. One that goes on after the last step fails.
+ * so on. The model itself remembers nothing, so several conversations can go on at a time. One that goes on after the last step
+ * fails.
  *
  * @example
  * ```ts
@@ -339,7 +340,7 @@ export interface OpenAiOptions {
   readonly apiKey?: Redacted.Redacted<string> | undefined
   /** Further headers. */
   readonly headers?: Headers.Input | undefined
-  /** Further fields of the body of each request, which come before those that are made of the input. */
+  /** Further fields of the body of each request. They win over those that are made of the input. */
   readonly body?: { readonly [field: string]: unknown } | undefined
   /** Time until the headers of a reply. Default 5 minutes, since some servers load their model first. */
   readonly requestTimeout?: Duration.DurationInput | undefined

@@ -20,6 +20,9 @@ const isJsonType = (contentType: string): boolean => /^\s*application\/([\w.-]+\
 
 const isDoneMark = (frame: Frame): boolean => frame._tag === "Malformed" && frame.text.trim() === "[DONE]"
 
+/** The frame was cut to 500 characters, in the middle of a key perhaps, which is then not known as one. */
+const excerpt = (text: string): string => text.slice(0, 200)
+
 const failed = (app: string, detail: string) => new AppFailed({ app, phase: "run", detail })
 
 /** The failure that a reply tells of in its body, after a status that promised success. */
@@ -59,12 +62,11 @@ export const run = (
       const handle = (frame: Frame): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> => {
         isDone = isDoneMark(frame)
         if (frame._tag === "Message" && isJsonObject(frame.data)) return take(frame.data, frame.event)
-        return frame._tag === "Malformed" && !isDone
-          ? Effect.as(
-              Effect.logWarning("an event of the reply is no JSON and was left out:", api.scrub(frame.text)),
-              []
-            )
-          : Effect.succeed([])
+        const missed =
+          frame._tag === "Malformed" && !isDone
+            ? Effect.logWarning("an event of the reply is no JSON and was left out:", excerpt(api.scrub(frame.text)))
+            : Effect.void
+        return Effect.as(missed, [])
       }
 
       const streamed = bytes.pipe(

@@ -13,8 +13,8 @@ import type { Json } from "../wire.js"
 /** The largest file that is sent along, in bytes. */
 const maxBytes = 20 * 1024 * 1024
 
-const nameOf = (file: File.File): string =>
-  file.filename ?? file.path ?? (file.uri === undefined ? "without a name" : withoutQuery(file.uri))
+const nameOf = (file: File.File): string | undefined =>
+  file.filename ?? file.path ?? (file.uri === undefined ? undefined : withoutQuery(file.uri))
 
 const declaredType = (file: File.File): string => (file.contentType ?? "").split(";")[0]?.trim().toLowerCase() ?? ""
 
@@ -24,7 +24,7 @@ type Platform = FileSystem.FileSystem | HttpClient.HttpClient
 
 const refused = (app: string, file: File.File, why: string): AppFailed => {
   const type = declaredType(file)
-  const detail = `the file ${nameOf(file)}${type && ` (${type})`} cannot be sent to the model: ${why}`
+  const detail = `the file ${nameOf(file) ?? "without a name"}${type && ` (${type})`} cannot be sent to the model: ${why}`
   return new AppFailed({ app, phase: "run", detail })
 }
 
@@ -65,6 +65,11 @@ const textOf = (bytes: Uint8Array): string | undefined => {
   }
 }
 
+const textPart = (name: string | undefined, text: string): Json => ({
+  type: "text",
+  text: `<file${name === undefined ? "" : ` name=${JSON.stringify(name)}`}>\n${text}\n</file>`
+})
+
 const imagePart = (url: string): Json => ({ type: "image_url", image_url: { url } })
 
 const dataUrl = (type: string, bytes: Uint8Array): string => `data:${type};base64,${Encoding.encodeBase64(bytes)}`
@@ -94,8 +99,6 @@ export const attachment = (app: string, file: File.File): Effect.Effect<Json, Fa
     const type = imageTypeOf(bytes)
     if (type !== undefined) return Effect.succeed(imagePart(dataUrl(type, bytes)))
     const text = textOf(bytes)
-    return text === undefined
-      ? unsuitable
-      : Effect.succeed({ type: "text", text: `<file name=${JSON.stringify(nameOf(file))}>\n${text}\n</file>` })
+    return text === undefined ? unsuitable : Effect.succeed(textPart(nameOf(file), text))
   })
 }

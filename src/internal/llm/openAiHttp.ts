@@ -23,9 +23,10 @@ const maxErrorBytes = 64 * 1024
 
 /** The address of completions below a base URL, whose query is kept. */
 const addressOf = (baseUrl: string): URL | undefined => {
-  const url = URL.canParse(baseUrl.trim()) ? new URL(baseUrl.trim()) : undefined
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "")
-    return undefined
+  if (!URL.canParse(baseUrl.trim())) return undefined
+  const url = new URL(baseUrl.trim())
+  // HTTP clients refuse a password in an address, and some of them quote it then.
+  if (!/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") return undefined
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/chat/completions`
   return url
 }

@@ -69,8 +69,10 @@ const placeOf = (calls: ReadonlyArray<Call>, { indexes }: Reply, piece: Call, in
   if (same !== -1) return same
   const found = index === undefined ? calls.length - 1 : indexes.lastIndexOf(index)
   const call = calls[found]
-  if (call === undefined)
-    return piece.name === undefined && piece.id === undefined && calls.length > 0 ? calls.length - 1 : calls.length
+  if (call === undefined) {
+    const isStart = piece.name !== undefined || piece.id !== undefined
+    return isStart ? calls.length : Math.max(0, calls.length - 1)
+  }
   if (piece.name === undefined || call.name === undefined) return found
   const isOther =
     piece.id !== undefined && call.id !== undefined

@@ -17,10 +17,11 @@ const stepOf = <R>(app: string, script: Llm.Script<R>, input: Llm.Input): Effect
     return Effect.isEffect(step) ? step : Effect.succeed(step)
   }
   const answers = input.context.filter(({ role }) => role === "assistant").length
+  const step = script[answers]
   const steps = `${script.length} step${script.length === 1 ? "" : "s"}`
-  return Effect.fromNullable(script[answers]).pipe(
-    Effect.mapError(() => failed(app, `the script has ended: it has ${steps}, and this would be step ${answers + 1}`))
-  )
+  return step === undefined
+    ? failed(app, `the script has ended: it has ${steps}, and this would be step ${answers + 1}`)
+    : Effect.succeed(step)
 }
 
 interface Piece {
