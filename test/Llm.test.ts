@@ -190,6 +190,15 @@ describe("Llm.Output", () => {
     assert.strictEqual(read([1, 2]), "[1,2]")
   })
 
+  it("keeps arguments to themselves, whatever their names are", () => {
+    const wire = JSON.parse(
+      '{"tool_calls": [{"function": {"name": "f", "arguments": "{\\"__proto__\\": {\\"a\\": 1}}"}}]}'
+    )
+    const args = decodeOutput(wire).toolCalls?.[0]?.arguments
+    assert.strictEqual(JSON.stringify(args), '{"__proto__":{"a":1}}')
+    assert.isTrue(isJsonObject(args) && args.a === undefined && Object.getPrototypeOf(args) === Object.prototype)
+  })
+
   it("writes calls in OpenAI's form", () => {
     assert.deepStrictEqual(
       encodeOutput({ response: "", toolCalls: [{ id: "c1", name: "f", arguments: { a: 1 } }] }).tool_calls,

@@ -1,7 +1,7 @@
 /** The contract of language models on the wire: protocol.md §3.7, §5.2, §7.3. */
 import * as Schema from "effect/Schema"
 import * as File from "../../File.js"
-import { field, isJsonObject, JsonObject, openEnum } from "../wire.js"
+import { field, isJsonObject, type Json, openEnum } from "../wire.js"
 
 const withDefault = <A, I>(wireName: string, schema: Schema.Schema<A, I>, value: () => A) =>
   Schema.optionalWith(schema, { default: value, nullable: true }).pipe(Schema.fromKey(wireName))
@@ -13,6 +13,9 @@ const number = (wireName: string) => withDefault(wireName, Schema.Number, () => 
 /** An open enum that can also be told as JSON Schema. */
 const oneOf = <const Known extends string>(...known: ReadonlyArray<Known>) =>
   openEnum(...known).annotations({ jsonSchema: { type: "string", examples: known } })
+
+/** A JSON object as it is. A record schema would copy it, and take a field `__proto__` for more than that. */
+const Verbatim = Schema.declare(isJsonObject, { identifier: "JsonObject", jsonSchema: { type: "object" } })
 
 const Role = oneOf("user", "assistant", "system", "tool")
 
@@ -73,7 +76,7 @@ export const Usage = Schema.Struct({
   reasoningTime: number("reasoning_time")
 })
 
-const parseObject = (json: string): typeof JsonObject.Type | undefined => {
+const parseObject = (json: string): Json | undefined => {
   // Most of the texts that are still growing need no try.
   if (!json.trimEnd().endsWith("}")) return undefined
   try {
@@ -85,7 +88,7 @@ const parseObject = (json: string): typeof JsonObject.Type | undefined => {
 }
 
 /** Arguments in whichever form they come: an object where they are complete, else their text. */
-export const readArguments = (wire: unknown): typeof JsonObject.Type | string => {
+export const readArguments = (wire: unknown): Json | string => {
   if (isJsonObject(wire)) return wire
   if (wire == null) return {}
   if (typeof wire !== "string") return JSON.stringify(wire)
@@ -93,7 +96,7 @@ export const readArguments = (wire: unknown): typeof JsonObject.Type | string =>
 }
 
 /** The text of arguments, to which the rest can be added where they are still growing. */
-export const argumentsText = (args: typeof JsonObject.Type | string): string =>
+export const argumentsText = (args: Json | string): string =>
   typeof args === "string" ? args : Object.keys(args).length === 0 ? "" : JSON.stringify(args)
 
 export const ToolCall = Schema.transform(
@@ -107,7 +110,7 @@ export const ToolCall = Schema.transform(
     index: Schema.optionalWith(Schema.Number, { exact: true }),
     id: Schema.String,
     name: Schema.String,
-    arguments: Schema.Union(Schema.String, JsonObject)
+    arguments: Schema.Union(Schema.String, Verbatim)
   }),
   {
     strict: true,
@@ -129,7 +132,7 @@ export const ToolCall = Schema.transform(
 const Definition = Schema.Struct({
   name: Schema.String,
   description: field("description", Schema.String),
-  parameters: field("parameters", JsonObject)
+  parameters: field("parameters", Verbatim)
 })
 
 export const ToolDefinition = Schema.transform(
@@ -173,7 +176,7 @@ export const ToolChoice = Schema.transform(
 const Format = Schema.Struct({
   type: oneOf("text", "json_object", "json_schema"),
   name: field("name", Schema.String),
-  jsonSchema: field("json_schema", JsonObject),
+  jsonSchema: field("json_schema", Verbatim),
   strict: field("strict", Schema.Boolean)
 })
 
