@@ -1,0 +1,106 @@
+/** A language model behind an API like OpenAI's. */
+import type * as FileSystem from "@effect/platform/FileSystem"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { type ApiFailure, AppFailed, type FileError, TransportError } from "../../InferenceError.js"
+import type * as Llm from "../../Llm.js"
+import * as Failure from "../failure.js"
+import { defaultMaxLineBytes, type Frame, frames } from "../framing.js"
+import * as Metrics from "../metrics.js"
+import { isJsonObject, type Json } from "../wire.js"
+import * as Http from "./openAiHttp.js"
+import * as Reply from "./openAiReply.js"
+import { bodyOf } from "./openAiRequest.js"
+
+type Failed = ApiFailure | AppFailed | FileError
+
+const isJsonType = (contentType: string): boolean => /^\s*application\/([\w.-]+\+)?json\b/i.test(contentType)
+
+const isDoneMark = (frame: Frame): boolean => frame._tag === "Malformed" && frame.text.trim() === "[DONE]"
+
+/** The frame was cut to 500 characters, in the middle of a key perhaps, which is then not known as one. */
+const excerpt = (text: string): string => text.slice(0, 200)
+
+const failed = (app: string, detail: string) => new AppFailed({ app, phase: "run", detail })
+
+/** The failure that a reply tells of in its body, after a status that promised success. */
+const failureIn = (app: string, api: Http.Api, data: Json, event?: string): Failed | undefined => {
+  const [choice]: ReadonlyArray<unknown> = Array.isArray(data.choices) ? data.choices : []
+  const error = data.error || (isJsonObject(choice) && choice.finish_reason === "error" && (choice.error ?? choice))
+  if (!error && data.object !== "error" && event !== "error") return undefined
+  const body = api.scrub(JSON.stringify(error ? { error } : data))
+  const status = isJsonObject(error) ? error.code : data.code
+  if (typeof status === "number" && status >= 400 && status < 600) return Failure.fromStatus(status, body, api.about)
+  const { detail = "it gave no reason", code } = Failure.readProblem(body)
+  return failed(app, `the model's server ended the reply with an error: ${detail}${code ? ` (${code})` : ""}`)
+}
+
+/** Asks the model, and emits its answer as it grows, with the usage at the end. */
+export const run = (
+  app: string,
+  options: Llm.OpenAiOptions,
+  input: Llm.Input
+): Stream.Stream<Llm.Output, Failed, HttpClient.HttpClient | FileSystem.FileSystem> =>
+  Stream.unwrapScoped(
+    Effect.gen(function* () {
+      const api = Http.make(yield* HttpClient.HttpClient, options)
+      const { bytes, contentType, sentAt } = yield* api.post(yield* bodyOf(app, options, input, api.isOpenAi))
+      let reply = Reply.nothing
+      let isDone = false
+
+      const take = (data: Json, event?: string): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> =>
+        Effect.gen(function* () {
+          const failure = failureIn(app, api, data, event)
+          if (failure !== undefined) return yield* Effect.fail(failure)
+          const before = reply
+          reply = Reply.read(before, data, yield* Clock.currentTimeMillis)
+          return reply.output === before.output ? [] : [Reply.partial(reply, input)]
+        })
+
+      const handle = (frame: Frame): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> => {
+        isDone = isDoneMark(frame)
+        if (frame._tag === "Message" && isJsonObject(frame.data)) return take(frame.data, frame.event)
+        const missed =
+          frame._tag === "Malformed" && !isDone
+            ? Effect.logWarning("an event of the reply is no JSON and was left out:", excerpt(api.scrub(frame.text)))
+            : Effect.void
+        return Effect.as(missed, [])
+      }
+
+      const streamed = bytes.pipe(
+        frames("sse"),
+        // After the model has finished only the usage may follow: without it the answer is no less complete.
+        Stream.catchAll((error) => (reply.stopReason === undefined ? Stream.fail(error) : Stream.empty)),
+        Stream.takeUntil(isDoneMark),
+        Stream.mapConcatEffect(handle)
+      )
+
+      const whole = Effect.gen(function* () {
+        const text = yield* Http.readText(bytes, defaultMaxLineBytes)
+        const data = yield* Effect.orElseSucceed(
+          Effect.try((): unknown => JSON.parse(text)),
+          () => undefined
+        )
+        if (isJsonObject(data)) yield* take(data)
+        isDone = data !== undefined
+      })
+
+      const finish = Effect.gen(function* () {
+        if (reply.isAnswer && (isDone || reply.stopReason !== undefined)) {
+          return Reply.final(reply, input, sentAt, yield* Clock.currentTimeMillis)
+        }
+        if (isDone || (!reply.isAnswer && !/event-stream/i.test(contentType))) {
+          const type = contentType === "" ? "" : ` (${contentType})`
+          return yield* failed(app, `the reply of ${api.about.url}${type} is no chat completion`)
+        }
+        return yield* new TransportError({
+          ...api.about,
+          reason: "Disconnected",
+          detail: "the reply ended before the model had finished"
+        })
+      })
+      return Stream.concat(isJsonType(contentType) ? Stream.execute(whole) : streamed, Stream.fromEffect(finish))
+    })
+  ).pipe(Metrics.streamOperation("Llm.openAi", { app, model: options.model }))

@@ -1,0 +1,168 @@
+/** The chunks of a reply of an API like OpenAI's, and what they add up to. */
+import type * as Llm from "../../Llm.js"
+import { append } from "../llmDelta.js"
+import { isJsonObject, type Json } from "../wire.js"
+import { callIds } from "./callIds.js"
+import { readArguments, Usage } from "./schemas.js"
+
+/** A reply as far as it has come. Times are in milliseconds. */
+export interface Reply {
+  /** In the form of `append`, with the calls numbered by their order. */
+  readonly output: Json
+  /** The index that the server gave to each of the calls. */
+  readonly indexes: ReadonlyArray<number | undefined>
+  readonly usage: Json
+  readonly stopReason: string | undefined
+  /** Whether there was an answer at all, be it an empty one. */
+  readonly isAnswer: boolean
+  readonly firstAt: number | undefined
+  readonly reasoning: { readonly from: number; readonly to: number } | undefined
+}
+
+export const nothing: Reply = {
+  output: {},
+  indexes: [],
+  usage: {},
+  stopReason: undefined,
+  isAnswer: false,
+  firstAt: undefined,
+  reasoning: undefined
+}
+
+const text = (u: unknown): string | undefined => (typeof u === "string" && u !== "" ? u : undefined)
+
+const objects = (u: unknown): ReadonlyArray<Json> => (Array.isArray(u) ? u : [u]).filter(isJsonObject)
+
+/** A text, or the texts in a list of parts. */
+const contentOf = (content: unknown): string | undefined =>
+  Array.isArray(content)
+    ? text(
+        objects(content)
+          .map((part) => text(part.text) ?? "")
+          .join("")
+      )
+    : text(content)
+
+interface Call {
+  readonly id: string | undefined
+  readonly name: string | undefined
+  readonly arguments: string
+}
+
+const callOf = (call: Json): Call => {
+  const { name, arguments: args }: Json = isJsonObject(call.function) ? call.function : {}
+  const written = typeof args === "string" ? args : args == null ? "" : JSON.stringify(args)
+  return { id: text(call.id), name: text(name), arguments: written }
+}
+
+const callsOf = (output: Json): ReadonlyArray<Call> =>
+  output.tool_calls === undefined ? [] : objects(output.tool_calls).map(callOf)
+
+const isWhole = (args: string): boolean => args.trim() !== "" && typeof readArguments(args) !== "string"
+
+/**
+ * The call that a piece goes on with, or the place of a new one. Servers do not agree on the index: some leave it out, some give the
+ * same one to all calls, and some have a new id for each piece. The name tells best where a call begins.
+ */
+const placeOf = (calls: ReadonlyArray<Call>, { indexes }: Reply, piece: Call, index: number | undefined): number => {
+  const same = piece.id === undefined ? -1 : calls.findIndex(({ id }) => id === piece.id)
+  if (same !== -1) return same
+  const found = index === undefined ? calls.length - 1 : indexes.lastIndexOf(index)
+  const call = calls[found]
+  if (call === undefined) {
+    const isStart = piece.name !== undefined || piece.id !== undefined
+    return isStart ? calls.length : Math.max(0, calls.length - 1)
+  }
+  if (piece.name === undefined || call.name === undefined) return found
+  const isOther =
+    piece.id !== undefined && call.id !== undefined
+      ? piece.id !== call.id
+      : piece.name !== call.name || isWhole(call.arguments)
+  return isOther ? calls.length : found
+}
+
+const addCall = (reply: Reply, wire: Json): Reply => {
+  const calls = callsOf(reply.output)
+  const piece = callOf(wire)
+  const index = typeof wire.index === "number" ? wire.index : undefined
+  const place = placeOf(calls, reply, piece, index)
+  const known = calls[place]
+  const delta = {
+    index: place,
+    id: known?.id ?? piece.id,
+    type: "function",
+    function: { name: known?.name ?? piece.name, arguments: piece.arguments }
+  }
+  return {
+    ...reply,
+    output: append(reply.output, { tool_calls: [delta] }),
+    indexes: known === undefined ? [...reply.indexes, index] : reply.indexes
+  }
+}
+
+/** Takes one chunk, or the whole of a reply that does not come in chunks. */
+export const read = (reply: Reply, chunk: Json, now: number): Reply => {
+  const usage = isJsonObject(chunk.usage) ? chunk.usage : reply.usage
+  // Of several answers the first.
+  const choice = objects(chunk.choices ?? []).find(({ index }) => index == null || index === 0)
+  if (choice === undefined) return { ...reply, usage }
+  const message = isJsonObject(choice.delta) ? choice.delta : isJsonObject(choice.message) ? choice.message : {}
+  const response = contentOf(message.content) ?? text(message.refusal)
+  const reasoning = text(message.reasoning_content) ?? text(message.reasoning)
+  const calls = objects(message.tool_calls ?? [])
+  const isNews = response !== undefined || reasoning !== undefined || calls.length > 0
+  const next: Reply = {
+    ...reply,
+    output: isNews ? append(reply.output, { response, reasoning }) : reply.output,
+    usage,
+    stopReason: text(choice.finish_reason) ?? reply.stopReason,
+    isAnswer: true,
+    firstAt: reply.firstAt ?? (isNews ? now : undefined),
+    reasoning: reasoning === undefined ? reply.reasoning : { from: reply.reasoning?.from ?? now, to: now }
+  }
+  return calls.reduce(addCall, next)
+}
+
+/** What has come so far. The arguments of calls are text as long as more of it may follow. */
+export const partial = (reply: Reply, input: Llm.Input): Llm.Output => {
+  const calls = callsOf(reply.output)
+  const ids = callIds(input.context, calls)
+  const reasoning = text(reply.output.reasoning)
+  return {
+    response: text(reply.output.response) ?? "",
+    ...(reasoning !== undefined && { reasoning }),
+    ...(calls.length > 0 && {
+      toolCalls: calls.map((call, i) => ({ id: ids[i] ?? "", name: call.name ?? "", arguments: call.arguments }))
+    })
+  }
+}
+
+const number = (u: unknown): number => (typeof u === "number" && Number.isFinite(u) ? u : 0)
+
+const usageOf = (reply: Reply, sentAt: number, now: number): Llm.Usage => {
+  const { prompt_tokens, completion_tokens, total_tokens, completion_tokens_details: details } = reply.usage
+  const { firstAt = now, reasoning } = reply
+  const [promptTokens, completionTokens] = [number(prompt_tokens), number(completion_tokens)]
+  return Usage.make({
+    stopReason: reply.stopReason ?? "",
+    promptTokens,
+    completionTokens,
+    totalTokens: number(total_tokens) || promptTokens + completionTokens,
+    reasoningTokens: isJsonObject(details) ? number(details.reasoning_tokens) : 0,
+    reasoningTime: reasoning === undefined ? 0 : (reasoning.to - reasoning.from) / 1000,
+    timeToFirstToken: (firstAt - sentAt) / 1000,
+    tokensPerSecond: now > firstAt ? completionTokens / ((now - firstAt) / 1000) : 0
+  })
+}
+
+/** The whole answer. */
+export const final = (reply: Reply, input: Llm.Input, sentAt: number, now: number): Llm.Output => {
+  const { toolCalls, ...output } = partial(reply, input)
+  return {
+    ...output,
+    ...(toolCalls !== undefined && {
+      toolCalls: toolCalls.map((call) => ({ ...call, arguments: readArguments(call.arguments) }))
+    }),
+    usage: usageOf(reply, sentAt, now)
+  }
+}
