@@ -132,6 +132,7 @@ export const follow = <Event, Update, Interrupted extends StreamInterrupted>(
     const events = api
       .stream({ path: streamPath, ...(taskId && { taskId }), ...(subject.onOpen && { onOpen: subject.onOpen }) })
       .pipe(
+        withoutCutLine,
         Stream.map(subject.read),
         Stream.takeUntil((incoming) => incoming._tag === "Done"),
         Stream.mapConcatEffect((incoming) => Effect.flatMap(Clock.currentTimeMillis, (now) => handle(incoming, now))),
@@ -190,6 +191,16 @@ export const failWithoutProgress = <Event, E>(
       })
       return Stream.repeatEffectChunkOption(next)
     })
+  )
+
+/** Leaves out what a connection ended in the middle of: it comes again. That it is that, and no bad line, shows in that nothing follows. */
+const withoutCutLine = <E>(frames: Stream.Stream<ApiClient.Frame, E>): Stream.Stream<ApiClient.Frame, E> =>
+  Stream.mapConcat(
+    Stream.mapAccum(frames, undefined, (held: ApiClient.Frame | undefined, frame) => {
+      const before = held === undefined ? [] : [held]
+      return frame._tag === "Malformed" ? [frame, before] : [undefined, [...before, frame]]
+    }),
+    (frames) => frames
   )
 
 /** The failure that an `error` event tells of. Without the status of an HTTP error it is one of the connection. */

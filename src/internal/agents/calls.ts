@@ -1,6 +1,7 @@
 /** Answers the calls of a turn that wait for this program: each once, several at a time, and always with some result. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import type { ChatError } from "../../Agents.js"
 import * as Chat from "../../Chat.js"
@@ -48,6 +49,8 @@ type ClientSpec<E, R> = Extract<Tool.Spec<E, R>, { readonly type: "client" }>
 export interface Calls<R> {
   /** Takes a call on, in a fiber of its own. A call of another turn is answered only if there is a handler for it. */
   readonly answer: (invocation: Chat.ToolInvocation, isOurs: boolean) => Effect.Effect<void, never, R>
+  /** Waits for the handlers that still run, except for those whose call has got its answer from elsewhere. */
+  readonly settle: Effect.Effect<void>
 }
 
 export const make = <E, R>(options: {
@@ -67,10 +70,21 @@ export const make = <E, R>(options: {
 }): Calls<R> => {
   const { chats, files, policy, claims, tools, semaphore, fibers, chatId, state, turn, look, tell, fail } = options
 
-  const isWaiting = (id: string): boolean =>
-    Array.from(state.entries()).some(({ message }) =>
-      message?.toolInvocations.some((invocation) => invocation.id === id && waitsForClient(invocation))
+  /** The handlers that were begun for this turn, by the ids of their calls. */
+  const handlers = new Map<string, Fiber.Fiber<void>>()
+
+  /** Whether a call still waits, as far as is known: its own state says so, and no message after it has its result. */
+  const isWaiting = (id: string): boolean => {
+    const messages = Array.from(state.entries()).flatMap(({ message }) => message ?? [])
+    return messages.some(({ order, toolInvocations }) =>
+      toolInvocations.some(
+        (invocation) =>
+          invocation.id === id &&
+          waitsForClient(invocation) &&
+          !messages.some((later) => later.order > order && later.toolCallId === (invocation.callId ?? id))
+      )
     )
+  }
 
   /** Gives a result. Where it is not known whether it arrived, it is given again only if the call still waits for one. */
   const submit = (id: string, result: string): Effect.Effect<void, ApiFailure> =>
@@ -123,16 +137,25 @@ export const make = <E, R>(options: {
   const giveUp = (id: string) =>
     Effect.catchAll(submit(id, JSON.stringify({ error: "the call was interrupted" })), fail)
 
-  const fork = <R>(effect: Effect.Effect<void, never, R>) =>
-    Effect.asVoid(FiberSet.run(fibers, Effect.interruptible(semaphore.withPermits(1)(effect))))
+  const fork = <R>(id: string, effect: Effect.Effect<void, never, R>) =>
+    Effect.map(FiberSet.run(fibers, Effect.interruptible(semaphore.withPermits(1)(effect))), (fiber) => {
+      handlers.set(id, fiber)
+    })
 
   return {
     answer: (invocation, isOurs) =>
       Effect.suspend(() => {
         const { id, name } = invocation
         if (!isOurs && !tools.has(name)) return Effect.void
-        if (claims.take(id)) return fork(handle(invocation, isOurs))
-        return claims.isInterrupted(id) ? fork(giveUp(id)) : Effect.void
+        if (claims.take(id)) return fork(id, handle(invocation, isOurs))
+        return claims.isInterrupted(id) ? fork(id, giveUp(id)) : Effect.void
+      }),
+
+    settle: Effect.suspend(() =>
+      Effect.forEach(handlers, ([id, fiber]) => (isWaiting(id) ? Fiber.await(fiber) : Fiber.interrupt(fiber)), {
+        concurrency: "unbounded",
+        discard: true
       })
+    )
   }
 }

@@ -117,6 +117,8 @@ export const make = (): ChatState => {
   /** Brings the sum of the pieces in line with a state of the whole, unless it goes on from what was there before. */
   const sync = (entry: Entry, text: string, reasoning: string) => {
     if (entry.syncedTo === connection) return
+    // After a connection broke, no text may mean that states do not hold what is being written: pieces may have got lost.
+    if (connection > 1 && entry.seq === undefined && text === "" && reasoning === "") return
     const [a, b] = [entry.text.compare(text), entry.reasoning.compare(reasoning)]
     if (a === "same" && b === "same") entry.syncedTo = connection
     else if (a === "other" || b === "other") {

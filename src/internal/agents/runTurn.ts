@@ -209,9 +209,11 @@ export const runTurn = <E, R>(
             )
       return bounded.pipe(
         Stream.takeUntil(isLast),
-        Stream.runForEach((step) =>
-          step._tag === "Tell" ? tell(step.event) : calls.answer(step.invocation, step.isOurs)
-        ),
+        Stream.runForEach((step) => {
+          if (step._tag === "Answer") return calls.answer(step.invocation, step.isOurs)
+          const settled = isLast(step) && outcome === "completed" ? calls.settle : Effect.void
+          return Effect.zipRight(settled, tell(step.event))
+        }),
         Effect.flatMap(
           (): Effect.Effect<void, ChatError> =>
             outcome === undefined || outcome === "lost" || outcome === "completed"
