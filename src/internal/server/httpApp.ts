@@ -14,6 +14,7 @@ import type * as Task from "../../Task.js"
 import * as FileRoutes from "./fileRoutes.js"
 import * as Files from "./files.js"
 import { safeEqual } from "./ids.js"
+import * as Launcher from "./launcher.js"
 import * as Pool from "./pool.js"
 import { host } from "./registry.js"
 import { failure, notFound, Problem } from "./reply.js"
@@ -82,13 +83,9 @@ export const make = <R>(
     const apps = yield* Effect.forEach(options.apps, (base) =>
       Effect.map(Pool.make(base, options.maxInstances), (pool) => ({ ...host(base), pool }))
     )
-    const taskRoutes = yield* TaskRoutes.make<R>({
-      apps,
-      store: Tasks.makeStore(options.maxTasks),
-      wire: TaskWire.make(options.numbering),
-      files,
-      settings
-    })
+    const store = Tasks.makeStore(options.maxTasks)
+    const launcher = yield* Launcher.make<R>({ apps, store, files })
+    const taskRoutes = TaskRoutes.make({ launcher, store, wire: TaskWire.make(options.numbering), settings })
     const fileRoutes = yield* FileRoutes.make({ files, settings })
     const routes = HttpRouter.concat(taskRoutes, fileRoutes)
     const router = yield* HttpRouter.toHttpApp(routes)
