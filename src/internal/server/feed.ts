@@ -42,6 +42,11 @@ export const unsafePublish = <A>(feed: Feed<A>, item: () => A, supersedes?: (las
     feed.recent.push(next)
     if (feed.recent.length > feed.limit) feed.dropped = feed.recent.shift()?.version ?? feed.dropped
   }
+  wake(feed)
+}
+
+/** Has followers look whether there is something new. */
+export const wake = <A>(feed: Feed<A>): void => {
   const { changed } = feed
   feed.changed = Deferred.unsafeMake(FiberId.none)
   Deferred.unsafeDone(changed, Effect.void)
