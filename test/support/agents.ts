@@ -30,8 +30,10 @@ export const makeModel = (answer: (input: Json, before: number) => Returned, nam
 }
 
 /** A model that gives these answers, one each time that it is asked, and then says that it has no more. */
-export const scripted = (...answers: ReadonlyArray<Returned>) =>
-  makeModel((_, before) => answers[before] ?? says("no more"))
+export const scripted = (...answers: ReadonlyArray<Returned>) => scriptedAs("acme/model", ...answers)
+
+export const scriptedAs = (name: string, ...answers: ReadonlyArray<Returned>) =>
+  makeModel((_, before) => answers[before] ?? says("no more"), name)
 
 export const says = (response: string) => Effect.succeed({ response })
 
