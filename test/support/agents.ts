@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import * as App from "effect-inferencesh/App"
 import * as BaseApp from "effect-inferencesh/BaseApp"
 import * as LocalServer from "effect-inferencesh/LocalServer"
@@ -124,6 +125,10 @@ export const untilSeen = (seen: ReadonlyArray<Json>, expected: (event: Json) => 
     Effect.sync(() => seen),
     (events) => events.some((event) => expected(event))
   )
+
+/** Lets so many seconds pass, one after the other. */
+export const pass = (seconds: number) =>
+  Effect.replicateEffect(TestClock.adjust("1 second"), seconds, { discard: true })
 
 /** What a chat waits for from its client. */
 export const pending = (id: string) =>

@@ -10,7 +10,7 @@ import { originOf, type Settings } from "../settings.js"
 import { readVisibility } from "../visibility.js"
 import type { Agents } from "./agents.js"
 import { finishTool } from "./config.js"
-import { type Info, type Templates, versionOf } from "./templates.js"
+import { current, type Info, type Templates, versionOf } from "./templates.js"
 import * as Wire from "./templateWire.js"
 
 const internalTools = [
@@ -93,25 +93,31 @@ export const make = (options: {
     return ok(Wire.agent(yield* templates.create({ ...info, name }, given ?? {})))
   })
 
-  const update = Effect.gen(function* () {
-    const found = yield* template
-    const info = yield* infoOf(yield* bodyOf)
-    yield* unused({ namespace: info.namespace ?? found.namespace, name: info.name ?? found.name }, found.id)
-    return ok(Wire.agent(yield* templates.change(found, info)))
-  })
+  const update = (...required: ReadonlyArray<string>) =>
+    Effect.gen(function* () {
+      const found = yield* template
+      const body = yield* bodyOf
+      const missing = required.filter((field) => body[field] == null)
+      if (missing.length > 0) {
+        const errors = missing.map((field) => ({ field, message: "is missing" }))
+        return yield* invalid("the request does not say what to change", errors)
+      }
+      const info = yield* infoOf(body)
+      yield* unused({ namespace: info.namespace ?? found.namespace, name: info.name ?? found.name }, found.id)
+      return ok(Wire.agent(yield* templates.change(found, info)))
+    })
+
+  const freeName = (namespace: string, name: string, tries = 1): string => {
+    const wanted = `${name}-copy${tries === 1 ? "" : tries}`
+    return templates.named(namespace, wanted) === undefined ? wanted : freeName(namespace, name, tries + 1)
+  }
 
   const duplicate = Effect.gen(function* () {
-    const { id: _, versions, ...info } = yield* template
-    const copies = Array.from({ length: 1000 }, (_, i) => `${info.name}-copy${i === 0 ? "" : i + 1}`)
-    const name = copies.find((name) => templates.named(info.namespace, name) === undefined) ?? info.name
-    yield* unused({ ...info, name })
-    const [first, ...later] = versions
-    const { namespace, title, images, visibility, teamId } = info
-    const copy = yield* templates.create(
-      { namespace, name, title, images, visibility, teamId },
-      (later.at(-1) ?? first).config
-    )
-    return ok(Wire.agent(copy))
+    const found = yield* template
+    const { namespace, title, images, visibility, teamId } = found
+    const name = freeName(namespace, found.name)
+    const info = { namespace, name, title, images, visibility, teamId }
+    return ok(Wire.agent(yield* templates.create(info, current(found).config)))
   })
 
   const named = Effect.flatMap(HttpRouter.params, ({ namespace = "", name = "" }) => {
@@ -161,8 +167,8 @@ export const make = (options: {
       "/agents/:id",
       Effect.map(template, (found) => ok(Wire.agent(found)))
     ),
-    HttpRouter.post("/agents/:id", update),
-    HttpRouter.patch("/agents/:id", update),
+    HttpRouter.post("/agents/:id", update()),
+    HttpRouter.patch("/agents/:id", update()),
     HttpRouter.del(
       "/agents/:id",
       Effect.map(template, ({ id }) => {
@@ -174,8 +180,8 @@ export const make = (options: {
     HttpRouter.post("/agents/:id/duplicate", duplicate),
     HttpRouter.post("/agents/:id/versions/list", versions),
     HttpRouter.get("/agents/:id/versions/:versionId", version),
-    HttpRouter.post("/agents/:id/transfer", update),
-    HttpRouter.post("/agents/:id/visibility", update),
+    HttpRouter.post("/agents/:id/transfer", update("team_id")),
+    HttpRouter.post("/agents/:id/visibility", update("visibility")),
     HttpRouter.get("/agents/:id/card", card)
   )
 }
