@@ -10,6 +10,7 @@ import type * as App from "../../App.js"
 import { emptySetup } from "../../BaseApp.js"
 import * as Task from "../../Task.js"
 import type { Json } from "../wire.js"
+import { text } from "./fields.js"
 import type { Files } from "./files.js"
 import { fieldErrors } from "./issues.js"
 import * as Pool from "./pool.js"
@@ -46,8 +47,6 @@ export interface Launcher {
 
 /** How long the finalizers of an app may take, where nobody says. */
 export const defaultPatience: Duration.DurationInput = "30 seconds"
-
-const text = (u: unknown): string | undefined => (typeof u === "string" && u !== "" ? u : undefined)
 
 const runAt = (u: unknown) => {
   if (u == null || u === "") return Effect.succeed(undefined)

@@ -9,7 +9,7 @@ import * as EventStream from "./eventStream.js"
 import * as Launcher from "./launcher.js"
 import { page } from "./listing.js"
 import { parseRef } from "./registry.js"
-import { notFound, Problem, readObject, success } from "./reply.js"
+import { notFound, Problem, readBody, readObject, success } from "./reply.js"
 import { originOf, type Settings } from "./settings.js"
 import * as Tasks from "./tasks.js"
 import type { Wire } from "./taskWire.js"
@@ -28,9 +28,7 @@ export const make = (options: {
     const found = store.find(id)
     return found === undefined ? Effect.fail(notFound(`task ${id}`)) : Effect.succeed(found)
   })
-  const bodyOf = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-    readObject(request, settings.maxBodySize)
-  )
+  const bodyOf = readBody(settings.maxBodySize)
 
   const runTask = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest

@@ -1,13 +1,12 @@
 /** Which agent a request means, and what the agent wants to know of the chat. */
 import * as Effect from "effect/Effect"
 import { isJsonObject, type Json } from "../../wire.js"
+import { text } from "../fields.js"
 import type { Launcher } from "../launcher.js"
 import { type FieldError, invalid, notFound, type Problem } from "../reply.js"
 import * as Config from "./config.js"
 import type { Agent } from "./state.js"
 import { current, type Found, type Templates, versionOf } from "./templates.js"
-
-const text = (u: unknown): string | undefined => (typeof u === "string" && u !== "" ? u : undefined)
 
 export interface Agents {
   /** By `agent`, `agent_id` or `agent_config`, of which there must be one. */

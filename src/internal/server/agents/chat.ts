@@ -3,7 +3,7 @@ import type { Json } from "../../wire.js"
 import * as Feed from "../feed.js"
 import { unsafeRandomId } from "../ids.js"
 import { chatEvent, event, messageEvent, runEvent } from "./follow.js"
-import { isEnded, waits } from "./pending.js"
+import { waits } from "./pending.js"
 import type { Agent, Chat, Content, Info, Invocation, Message, Run, Turn } from "./state.js"
 
 export const nothing: Content = { text: "", images: [], files: [], attachments: [] }
@@ -75,18 +75,13 @@ export const addRun = (chat: Chat, now: number, run: Run, agent: Agent): void =>
   Feed.unsafePublish(chat.feed, () => runEvent(chat, run))
 }
 
-const setRun = (chat: Chat, now: number, patch: Partial<Run>): Run | undefined => {
+/** Changes the current run, and tells of it and then of the chat. */
+export const changeRun = (chat: Chat, now: number, patch: Partial<Run>): Run | undefined => {
   const current = chat.runs.at(-1)
   if (current === undefined) return undefined
   const run: Run = { ...current, ...patch, updatedAt: now }
   chat.runs[chat.runs.length - 1] = run
-  return run
-}
-
-/** Changes the last run, and tells of it and then of the chat. */
-export const changeRun = (chat: Chat, now: number, patch: Partial<Run>): Run | undefined => {
-  const run = setRun(chat, now, patch)
-  if (run !== undefined) Feed.unsafePublish(chat.feed, () => runEvent(chat, run))
+  Feed.unsafePublish(chat.feed, () => runEvent(chat, run))
   setInfo(chat, now, {})
   return run
 }
@@ -94,7 +89,7 @@ export const changeRun = (chat: Chat, now: number, patch: Partial<Run>): Run | u
 /** Finds out what the run waits for after something about its calls has changed. */
 export const refresh = (chat: Chat, now: number, options?: { readonly interrupts: boolean }): void => {
   const run = chat.turn && chat.runs.at(-1)
-  if (run !== undefined && !isEnded(run)) {
+  if (run !== undefined) {
     const [waitsFor] = waits(chat)
     const same = waitsFor?.invocationId === run.waitsFor?.invocationId && waitsFor?.reason === run.waitsFor?.reason
     if (!same) changeRun(chat, now, { state: waitsFor === undefined ? "working" : "input_required", waitsFor })

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type { Json } from "../../wire.js"
 import * as EventStream from "../eventStream.js"
 import { page } from "../listing.js"
-import { invalid, notFound, Problem, readObject, success } from "../reply.js"
+import { invalid, notFound, Problem, readBody, success } from "../reply.js"
 import type { Settings } from "../settings.js"
 import { iso } from "../taskWire.js"
 import { readVisibility } from "../visibility.js"
@@ -57,9 +57,7 @@ export const make = (options: {
     const found = chats.find(id)
     return found === undefined ? Effect.fail(notFound(`chat ${id}`)) : Effect.succeed(found)
   })
-  const bodyOf = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-    readObject(request, settings.maxBodySize)
-  )
+  const bodyOf = readBody(settings.maxBodySize)
 
   const stream = Effect.gen(function* () {
     const found = yield* chat

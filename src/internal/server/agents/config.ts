@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as App from "../../../App.js"
 import { isJsonObject, type Json } from "../../wire.js"
+import { text } from "../fields.js"
 import type { Hosted } from "../registry.js"
 import { type FieldError, invalid, type Problem } from "../reply.js"
 import { appParameters, objectSchema } from "./parameters.js"
@@ -48,8 +49,6 @@ const settingsKeys: { readonly [type: string]: ReadonlyArray<string> } = {
   mcp: ["mcp"],
   internal: ["internal"]
 }
-
-const text = (u: unknown): string | undefined => (typeof u === "string" && u !== "" ? u : undefined)
 
 /** A request to run the app that these settings name. */
 export const appRequest = ({ ref, id, version_id, function: name, setup }: Json): Json => ({

@@ -1,8 +1,5 @@
 /** What a chat waits for. What the agents that it uses as tools ask, it asks too: nobody may be watching their chats. */
-import type { Chat, Interrupt, Run, Wait } from "./state.js"
-
-export const isEnded = (run: Run): boolean =>
-  run.state === "completed" || run.state === "failed" || run.state === "canceled"
+import type { Chat, Interrupt, Wait } from "./state.js"
 
 /** The questions that are open. */
 export const pendingInterrupts = (

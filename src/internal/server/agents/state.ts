@@ -1,4 +1,7 @@
-/** What the server knows of chats. Only `chat.ts`, `turns.ts` and `approvals.ts` write to it. */
+/**
+ * What the server knows of chats. A chat is a mutable cell, which only the modules beside this one write to: each time in one
+ * step, so that nobody sees half of it.
+ */
 import * as Data from "effect/Data"
 import type * as Deferred from "effect/Deferred"
 import type { Json } from "../../wire.js"

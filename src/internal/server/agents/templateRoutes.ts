@@ -5,7 +5,7 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import { isJsonObject, type Json } from "../../wire.js"
 import { page } from "../listing.js"
-import { invalid, notFound, Problem, readObject, success } from "../reply.js"
+import { invalid, notFound, Problem, readBody, success } from "../reply.js"
 import { originOf, type Settings } from "../settings.js"
 import { readVisibility } from "../visibility.js"
 import type { Agents } from "./agents.js"
@@ -56,9 +56,7 @@ export const make = (options: {
   const { agents, templates, settings } = options
   const ok = (data: unknown) => success(settings.envelope, data)
 
-  const bodyOf = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-    readObject(request, settings.maxBodySize)
-  )
+  const bodyOf = readBody(settings.maxBodySize)
   const withId = (id: string) => {
     const found = templates.find(id)
     return found === undefined ? Effect.fail(notFound(`agent ${id}`)) : Effect.succeed(found)

@@ -1,9 +1,8 @@
 /** How clients answer calls: with results, approvals and rejections. Protocol.md §7.9, §7.10. */
 import * as HttpRouter from "@effect/platform/HttpRouter"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { invalid, notFound, Problem, readObject, success } from "../reply.js"
+import { invalid, notFound, Problem, readBody, success } from "../reply.js"
 import type { Settings } from "../settings.js"
 import * as Approvals from "./approvals.js"
 import * as Chat from "./chat.js"
@@ -14,9 +13,7 @@ export const make = (options: { readonly chats: Chats; readonly settings: Settin
   const { chats, settings } = options
   const ok = (data: unknown) => success(settings.envelope, data)
 
-  const bodyOf = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-    readObject(request, settings.maxBodySize)
-  )
+  const bodyOf = readBody(settings.maxBodySize)
 
   /** The call that a path names, in the chat that it names, if any. */
   const call = Effect.flatMap(HttpRouter.params, ({ id = "", chatId }) => {

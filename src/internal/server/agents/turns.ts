@@ -109,6 +109,7 @@ export const make = (
       const { chat } = turn
       if (chat.turn !== turn) return
       chat.turn = undefined
+      chat.children.clear()
       Chat.close(chat, now, end.state === "failed" ? end.error : undefined)
       const run = Chat.changeRun(chat, now, { ...end, waitsFor: undefined })
       if (run !== undefined) Deferred.unsafeDone(turn.ended, Effect.succeed(run))
