@@ -219,8 +219,10 @@ describe("templates", () => {
       const created = (yield* post("/agents", { namespace: "acme", name: "helper", version: prompted("helper") })).data
       const { chatId } = yield* Agents.say("hi", prompted("first"))
       yield* Agents.untilIdle(chatId)
-      const taken = yield* post(`/chats/${chatId}/agent`, { agent: "acme/helper" })
+      yield* post("/agents", { id: created.id, version: prompted("newer") })
+      const taken = yield* post(`/chats/${chatId}/agent`, { agent: `acme/helper@${created.version_id}` })
       assert.deepStrictEqual([taken.status, taken.data.id], [200, created.id])
+      assert.strictEqual(taken.data.version.system_prompt, "helper")
       assert.strictEqual((yield* Agents.chat(chatId)).agent_id, created.id)
       yield* post(`/chats/${chatId}/messages`, { message: "hi" })
       yield* Agents.untilIdle(chatId)

@@ -16,7 +16,7 @@ import * as Chat from "./chat.js"
 import type { Chats } from "./chats.js"
 import { follow } from "./follow.js"
 import type { Info } from "./state.js"
-import type { Templates } from "./templates.js"
+import { type Templates, versionOf } from "./templates.js"
 import * as TemplateWire from "./templateWire.js"
 import { trace } from "./trace.js"
 import type { Turns } from "./turns.js"
@@ -69,12 +69,11 @@ export const make = (options: {
     const found = yield* chat
     const { url } = yield* HttpServerRequest.HttpServerRequest
     const query = new URL(url, "http://localhost").searchParams
-    const limit = Number(query.get("limit") ?? undefined)
     const items = found.messages.map((message) => ({ ordinal: message.order, message })).reverse()
     return ok(
       yield* page(
         items,
-        { cursor: query.get("cursor"), limit: Number.isNaN(limit) ? undefined : limit },
+        { cursor: query.get("cursor"), limit: Number(query.get("limit")) },
         () => undefined,
         ({ message }) => Wire.message(found, message)
       )
@@ -99,7 +98,8 @@ export const make = (options: {
     const agent = yield* agents.ofRequest({ agent: body.agent, agent_id: body.agent_id })
     Chat.setInfo(found, yield* Clock.currentTimeMillis, { agent })
     const template = templates.find(agent.id ?? "")
-    return template === undefined ? yield* notFound(`agent ${agent.id}`) : ok(TemplateWire.agent(template))
+    if (template === undefined) return yield* notFound(`agent ${agent.id}`)
+    return ok(TemplateWire.agent(template, versionOf(template, agent.versionId ?? "")))
   })
 
   const cancelMessage = Effect.gen(function* () {
@@ -139,7 +139,10 @@ export const make = (options: {
       "/chats/:id/trace",
       Effect.map(chat, (found) => ok(trace(found)))
     ),
-    HttpRouter.post("/chats/:id/stop", Effect.as(Effect.flatMap(chat, turns.stop), ok(null))),
+    HttpRouter.post(
+      "/chats/:id/stop",
+      Effect.map(Effect.flatMap(chat, turns.stop), () => ok(null))
+    ),
     HttpRouter.post("/chats/:id/agent", setAgent),
     HttpRouter.post("/chats/:id/settings", update),
     HttpRouter.post("/chats/messages/:id/cancel", cancelMessage)

@@ -115,7 +115,7 @@ export const parse = (raw: unknown, field: string, resolve: Resolve): Effect.Eff
         }
         if (type === "agent") {
           if (!text(settings.ref) && !text(settings.id)) return reject(`${at}.agent.ref`, "is missing")
-          parameters = message
+          parameters = messageParameters
         }
         return {
           name,
@@ -167,7 +167,7 @@ export const parse = (raw: unknown, field: string, resolve: Resolve): Effect.Eff
   })
 
 /** What an agent that is a tool takes. */
-const message: Json = {
+const messageParameters: Json = {
   type: "object",
   properties: { message: { type: "string", description: "What the agent is to do" } },
   required: ["message"]

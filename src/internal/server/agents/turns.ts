@@ -92,7 +92,7 @@ export const make = (
         updatedAt: now
       }
       Chat.addRun(chat, now, run, order.agent)
-      const fiber = perform(turn, turns).pipe(
+      const fiber = Effect.suspend(() => perform(turn, turns)).pipe(
         Effect.tapErrorCause((cause) =>
           Cause.isDie(cause) ? Effect.logError("a turn failed unexpectedly", cause) : Effect.void
         ),
