@@ -144,6 +144,25 @@ export const untilPending = (id: string, count = 1) => until(pending(id), (all) 
 export const textOf = (message: Json): string =>
   (message.content ?? []).flatMap((item: Json) => (item.type === "text" ? [item.text ?? item.error] : [])).join("")
 
+/** An event in a few words. */
+const brief = ({ event, data }: Json): string => {
+  switch (event) {
+    case "chats":
+      return `chat ${data.status} (${data.active_run?.state})`
+    case "agent_runs":
+      return ["run", data.state, data.interrupt_reason].filter(Boolean).join(" ")
+    case "delta":
+      return `delta ${data.seq} ${data.delta.response ?? data.delta.tool_calls?.[0].function.arguments}`
+    default: {
+      const calls = data.tool_invocations?.map(({ status }: Json) => status) ?? []
+      return [`${data.order} ${data.role} ${data.status}`, textOf(data), ...calls].filter(Boolean).join(" ")
+    }
+  }
+}
+
+/** The same without the events that only say again what was said. */
+export const briefly = (events: ReadonlyArray<Json>) => events.map(brief).filter((text, i, all) => text !== all[i - 1])
+
 /** A server in process with these apps. */
 export const serve = (
   apps: ReadonlyArray<BaseApp.BaseApp<App.Any, Apps.Journal>>,
