@@ -88,6 +88,7 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
     )
     return yield* Server.make<BaseApp.Requirements<Apps[number]>>({
       apps: typed(options.apps),
+      templates: [],
       directory,
       numbering: options.statusNumbering ?? "current",
       maxInstances: Math.max(1, options.maxInstances ?? 4),

@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { App, Tasks } from "effect-inferencesh"
 import { NodeInference } from "effect-inferencesh/node"
-import * as Sdk from "./officialSdk.js"
+import * as Sdk from "../support/officialSdk.js"
 import { startServer } from "./startServer.js"
 
 const Echo = App.make("bench/echo", { input: { text: Schema.String }, output: { text: Schema.String } })

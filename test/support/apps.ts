@@ -21,7 +21,7 @@ export const layerJournal = Layer.sync(Journal, () => {
   return { note: (event) => Effect.sync(() => void events.push(event)), events: () => [...events] }
 })
 
-const note = (event: string) => Effect.flatMap(Journal, (journal) => journal.note(event))
+export const note = (event: string) => Effect.flatMap(Journal, (journal) => journal.note(event))
 
 export const Echo = App.make("acme/echo@7k2m9qd4", {
   input: { text: Schema.String, times: Schema.optionalWith(Schema.Int, { default: () => 1 }) },

@@ -6,13 +6,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { isJsonObject } from "../wire.js"
+import { text } from "./fields.js"
 import type { FileRecord, Files } from "./files.js"
 import { makeSigner, safeEqual } from "./ids.js"
 import { page } from "./listing.js"
 import { contentLength, invalid, notFound, Problem, readObject, success } from "./reply.js"
 import { originOf, type Settings } from "./settings.js"
-
-const text = (u: unknown): string | undefined => (typeof u === "string" && u !== "" ? u : undefined)
 
 const sameType = (a: string | undefined, b: string) => a?.trim().toLowerCase() === b.trim().toLowerCase()
 

@@ -11,9 +11,12 @@ import type * as Scope from "effect/Scope"
 import type * as App from "../../App.js"
 import type * as BaseApp from "../../BaseApp.js"
 import type * as Task from "../../Task.js"
+import type { Json } from "../wire.js"
+import * as AgentRoutes from "./agents/routes.js"
 import * as FileRoutes from "./fileRoutes.js"
 import * as Files from "./files.js"
 import { safeEqual } from "./ids.js"
+import * as Launcher from "./launcher.js"
 import * as Pool from "./pool.js"
 import { host } from "./registry.js"
 import { failure, notFound, Problem } from "./reply.js"
@@ -65,6 +68,8 @@ const notAllowed = (what: string, methods: ReadonlyArray<string>) =>
 
 export interface Options<R> {
   readonly apps: ReadonlyArray<BaseApp.BaseApp<App.Any, R>>
+  /** The agents that there are from the start: `ref` is `namespace/name` or `namespace/name@version`. */
+  readonly templates: ReadonlyArray<{ readonly ref: string; readonly config: Json }>
   readonly directory: string
   readonly numbering: Task.StatusNumbering
   readonly maxInstances: number
@@ -82,15 +87,13 @@ export const make = <R>(
     const apps = yield* Effect.forEach(options.apps, (base) =>
       Effect.map(Pool.make(base, options.maxInstances), (pool) => ({ ...host(base), pool }))
     )
-    const taskRoutes = yield* TaskRoutes.make<R>({
-      apps,
-      store: Tasks.makeStore(options.maxTasks),
-      wire: TaskWire.make(options.numbering),
-      files,
-      settings
-    })
+    const store = Tasks.makeStore(options.maxTasks)
+    const launcher = yield* Launcher.make<R>({ apps, store, files })
+    const taskRoutes = TaskRoutes.make({ launcher, store, wire: TaskWire.make(options.numbering), settings })
     const fileRoutes = yield* FileRoutes.make({ files, settings })
-    const routes = HttpRouter.concat(taskRoutes, fileRoutes)
+    // Made after the tasks, and so stopped before them.
+    const agentRoutes = yield* AgentRoutes.make({ templates: options.templates, launcher, settings })
+    const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, agentRoutes)
     const router = yield* HttpRouter.toHttpApp(routes)
 
     return Effect.gen(function* () {

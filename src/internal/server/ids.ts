@@ -5,9 +5,10 @@ import * as Encoding from "effect/Encoding"
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
 /** 26 signs of 5 random bits each: nobody guesses one. */
-export const randomId: Effect.Effect<string> = Effect.sync(() =>
+export const unsafeRandomId = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(26)), (byte) => alphabet[byte % 32]).join("")
-)
+
+export const randomId: Effect.Effect<string> = Effect.sync(unsafeRandomId)
 
 /** Whether two texts are the same, in a time that does not tell where they differ. */
 export const safeEqual = (left: string, right: string): boolean => {

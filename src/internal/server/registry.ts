@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as App from "../../App.js"
 import type * as BaseApp from "../../BaseApp.js"
+import { text as optionalText } from "./fields.js"
 import { invalid, notFound } from "./reply.js"
 
 /** The parts of `[type/]namespace/name[@version][:function]`. */
@@ -48,8 +49,6 @@ export const host = <R>(base: BaseApp.BaseApp<App.Any, R>): Hosted<R> => {
     version: ref.version
   }
 }
-
-const optionalText = (u: unknown): string | undefined => (typeof u === "string" && u !== "" ? u : undefined)
 
 /** The app and function that a run request means. */
 export const resolve = <H extends Hosted>(apps: ReadonlyArray<H>, body: { readonly [key: string]: unknown }) =>

@@ -1,5 +1,5 @@
 /** How the server answers: envelopes, problems, and the reading of bodies. */
-import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -128,3 +128,7 @@ export const readObject = (
         ? Effect.succeed(body)
         : Effect.fail(invalid("the body is not a JSON object"))
   )
+
+/** The same of the request that is being answered. */
+export const readBody = (limit: number) =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => readObject(request, limit))

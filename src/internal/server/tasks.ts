@@ -1,13 +1,12 @@
 /** The tasks that the server knows, and how those who follow one hear of its changes. */
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Task from "../../Task.js"
+import * as Feed from "./feed.js"
 import { randomId } from "./ids.js"
 
 export interface StatusRow {
@@ -41,6 +40,10 @@ export interface Request {
   readonly sessionTimeout: number | undefined
   /** Where the request reached the server, for the URLs of its output files. */
   readonly origin: string
+  /** The chat that started the task, and the agent it runs on. */
+  readonly chatId: string | undefined
+  readonly agentId: string | undefined
+  readonly agentVersionId: string | undefined
 }
 
 export interface State extends Request {
@@ -66,7 +69,6 @@ export interface Logs {
 
 /** A change: the wire names of the fields that it touched, and the state after it. */
 export interface Patch {
-  readonly version: number
   readonly fields: ReadonlyArray<string>
   readonly state: State
 }
@@ -76,15 +78,7 @@ export interface Entry {
   /** Grows with each task, for paging. */
   readonly ordinal: number
   state: State
-  /** The number of changes so far. */
-  version: number
-  /** The last changes, kept only while someone follows the task. */
-  readonly recent: Array<Patch>
-  /** The version of the last change that was dropped from them. */
-  dropped: number
-  followers: number
-  /** Done at the next change, and then replaced. */
-  changed: Deferred.Deferred<void>
+  readonly feed: Feed.Feed<Patch>
 }
 
 const maxRecent = 64
@@ -95,18 +89,14 @@ const maxLogSize = 64 * maxLine
 const logInterval = 100
 
 const unsafeChange = (entry: Entry, fields: ReadonlyArray<string>, now: number, state: State) => {
-  entry.state = { ...state, updatedAt: now }
-  entry.version++
-  if (entry.followers > 0) {
-    const patch = { version: entry.version, fields: [...fields, "updated_at"], state: entry.state }
+  const next: State = { ...state, updatedAt: now }
+  entry.state = next
+  Feed.unsafePublish(
+    entry.feed,
+    () => ({ fields: [...fields, "updated_at"], state: next }),
     // Each log patch carries all lines: of several in a row the last says it all.
-    if (isLog(patch) && isLog(entry.recent.at(-1))) entry.recent.pop()
-    entry.recent.push(patch)
-    if (entry.recent.length > maxRecent) entry.dropped = entry.recent.shift()?.version ?? entry.dropped
-  }
-  const changed = entry.changed
-  entry.changed = Deferred.unsafeMake(FiberId.none)
-  Deferred.unsafeDone(changed, Effect.void)
+    (last, patch) => isLog(last) && isLog(patch)
+  )
 }
 
 const change = (entry: Entry, fields: ReadonlyArray<string>, f: (state: State, now: number) => State) =>
@@ -175,7 +165,7 @@ export const ended = (entry: Entry): Effect.Effect<State> =>
   Effect.suspend(() =>
     Task.isTerminal(entry.state.status)
       ? Effect.succeed(entry.state)
-      : Effect.zipRight(Deferred.await(entry.changed), ended(entry))
+      : Effect.zipRight(Feed.changed(entry.feed), ended(entry))
   )
 
 export type Signal =
@@ -199,8 +189,8 @@ export const follow = (entry: Entry, heartbeat: Duration.DurationInput): Stream.
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
       const send = (signals: ReadonlyArray<Signal>, loggedAt: number) =>
         Effect.succeed([Chunk.fromIterable(signals), goOn(entry, loggedAt)] as const)
-      if (at.version < entry.dropped) return send([full(entry)], at.loggedAt)
-      const patches = entry.recent.filter(({ version }) => version > at.version)
+      const patches = Feed.since(entry.feed, at.version)
+      if (patches === undefined) return send([full(entry)], at.loggedAt)
       const wait = at.loggedAt + logInterval - now
       // A wait of more than the interval means that the clock was set back.
       const due = patches.length > 0 && (wait <= 0 || wait > logInterval)
@@ -210,7 +200,7 @@ export const follow = (entry: Entry, heartbeat: Duration.DurationInput): Stream.
           isLog(patches.at(-1)) ? now : at.loggedAt
         )
       }
-      const changed = Deferred.await(entry.changed)
+      const changed = Feed.changed(entry.feed)
       return patches.length > 0
         ? Effect.zipRight(Effect.timeoutOption(changed, wait), next(at))
         : Effect.flatMap(
@@ -222,27 +212,13 @@ export const follow = (entry: Entry, heartbeat: Duration.DurationInput): Stream.
           )
     })
 
-  const subscribe = Effect.acquireRelease(
-    Effect.sync(() => {
-      entry.followers++
-    }),
-    () =>
-      Effect.sync(() => {
-        entry.followers--
-        if (entry.followers === 0) entry.recent.length = 0
+  return Feed.following(entry.feed, () =>
+    Stream.concat(
+      Stream.make(full(entry)),
+      Option.match(goOn(entry, Number.NEGATIVE_INFINITY), {
+        onNone: () => Stream.empty,
+        onSome: (start) => Stream.paginateChunkEffect(start, next)
       })
-  )
-  return Stream.unwrapScoped(
-    Effect.map(subscribe, () =>
-      Stream.suspend(() =>
-        Stream.concat(
-          Stream.make(full(entry)),
-          Option.match(goOn(entry, Number.NEGATIVE_INFINITY), {
-            onNone: () => Stream.empty,
-            onSome: (start) => Stream.paginateChunkEffect(start, next)
-          })
-        )
-      )
     )
   )
 }
@@ -250,7 +226,7 @@ export const follow = (entry: Entry, heartbeat: Duration.DurationInput): Stream.
 const full = (entry: Entry): Signal => ({ _tag: "Full", state: entry.state })
 
 const goOn = (entry: Entry, loggedAt: number): Option.Option<Position> =>
-  Task.isTerminal(entry.state.status) ? Option.none() : Option.some({ version: entry.version, loggedAt })
+  Task.isTerminal(entry.state.status) ? Option.none() : Option.some({ version: entry.feed.version, loggedAt })
 
 const isLog = (patch: Patch | undefined): boolean => patch?.fields[0] === "logs"
 
@@ -287,11 +263,7 @@ export const makeStore = (limit: number): Store => {
             "received",
             now
           ),
-          version: 0,
-          recent: [],
-          dropped: 0,
-          followers: 0,
-          changed: Deferred.unsafeMake(FiberId.none)
+          feed: Feed.make(maxRecent)
         }
         entries.set(id, entry)
         if (entries.size > limit) {

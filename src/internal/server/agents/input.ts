@@ -1,0 +1,89 @@
+/** What a model is asked: `LLMInput` of protocol.md §7.3. */
+import { isJsonObject, type Json } from "../../wire.js"
+import type { Message, Order } from "./state.js"
+
+const given = (fields: Json): Json =>
+  Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value != null && !(Array.isArray(value) && value.length === 0))
+  )
+
+const toContext = ({ role, text, reasoning, images, files, toolCalls, toolCallId }: Message): Json => ({
+  role,
+  text,
+  ...given({
+    reasoning: reasoning === "" ? undefined : reasoning,
+    images,
+    files,
+    tool_calls: toolCalls.map(({ id, name, arguments: args }) => ({
+      id,
+      type: "function",
+      function: { name, arguments: args }
+    })),
+    tool_call_id: toolCallId
+  })
+})
+
+const cancelled = (toolCallId: string): Json => ({
+  role: "tool",
+  text: JSON.stringify({ status: "cancelled" }),
+  tool_call_id: toolCallId
+})
+
+/** What was said so far. Models expect a result for each call: those of a turn that was stopped have none. */
+const history = (messages: ReadonlyArray<Message>): ReadonlyArray<Json> => {
+  const open = new Set<string>()
+  const said: Array<Json> = []
+  for (const message of messages) {
+    if (message.role !== "tool") {
+      said.push(...Array.from(open, cancelled))
+      open.clear()
+    }
+    said.push(toContext(message))
+    if (message.toolCallId !== undefined) open.delete(message.toolCallId)
+    for (const { id } of message.toolCalls) open.add(id)
+  }
+  return said
+}
+
+// What is said and the tools are the chat's to tell.
+const messageFields = new Set([
+  "context",
+  "role",
+  "text",
+  "reasoning",
+  "attachments",
+  "images",
+  "files",
+  "tool_call_id",
+  "tools"
+])
+
+/** What a caller's input sets for the model, beside the message in it. */
+export const settingsOf = (input: Json): Json =>
+  given(Object.fromEntries(Object.entries(input).filter(([name]) => !messageFields.has(name))))
+
+/** The question that the last of the messages is, after the ones before it. */
+export const llmInput = (order: Order, messages: ReadonlyArray<Message>): Json => {
+  const { config } = order.agent
+  const said = messages.filter(({ status }) => status === "ready")
+  const all = history(said)
+  const last = said.at(-1)
+  const { preset } = config
+  const prompts = [config.systemPrompt, preset.system_prompt, order.settings.system_prompt]
+  const sizes = [preset.context_size, order.settings.context_size]
+  const attachments = last?.role === "user" ? last.attachments : []
+  return {
+    ...given({ ...preset, ...order.settings }),
+    system_prompt: prompts.find((prompt) => typeof prompt === "string" && prompt !== "") ?? "",
+    context_size: sizes.find((size) => typeof size === "number" && size > 0) ?? 0,
+    context: [...order.context.filter(isJsonObject), ...all.slice(0, -1)],
+    ...all.at(-1),
+    ...given({
+      attachments,
+      tools: config.tools.map(({ name, description, parameters }) => ({
+        type: "function",
+        function: { name, description, parameters }
+      }))
+    })
+  }
+}

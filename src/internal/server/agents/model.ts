@@ -1,0 +1,99 @@
+/** Asks the model of a turn, and tells those who follow the chat what it says as it says it. */
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { diff } from "../../llmDelta.js"
+import type { Json } from "../../wire.js"
+import * as Launcher from "../launcher.js"
+import type { Problem } from "../reply.js"
+import * as Tasks from "../tasks.js"
+import * as Chat from "./chat.js"
+import { llmInput } from "./input.js"
+import { normalise, textsOf } from "./output.js"
+import { type Turn, TurnFailed } from "./state.js"
+
+/** A problem in one line, for those who did not make the request. */
+export const describe = ({ detail, errors = [] }: Problem): string =>
+  errors.length === 0 ? detail : `${detail}: ${errors.map(({ field, message }) => `${field} ${message}`).join("; ")}`
+
+/** What the tasks of a turn say of where they come from. */
+export const sourceOf = ({ chat, order }: Turn): Launcher.Source => ({
+  origin: order.origin,
+  chatId: chat.id,
+  agentId: order.agent.id,
+  agentVersionId: order.agent.versionId
+})
+
+/** Starts a task, and cancels it where it is not waited for to the end. */
+export const withTask = <A, E>(
+  launcher: Launcher.Launcher,
+  start: Effect.Effect<Launcher.Started>,
+  use: (entry: Tasks.Entry) => Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.acquireUseRelease(
+    start,
+    ({ entry }) => use(entry),
+    ({ entry }) => launcher.cancel(entry, Launcher.defaultPatience)
+  )
+
+/** Tells of an output that has grown: what is new in it, or the message as it is where it did not just grow. */
+const teller = (turn: Turn, messageId: string) => {
+  let told: Json = {}
+  let seq = 0
+  return (output: unknown): Effect.Effect<Json> =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      const next = normalise(messageId, output)
+      const delta = diff(told, next)
+      const texts = textsOf(next)
+      if (turn.chat.turn !== turn) return next
+      if (delta === undefined) {
+        Chat.changeMessage(turn.chat, now, messageId, texts)
+        // It shows the texts alone: calls are told of in pieces again.
+        told = { response: next.response, reasoning: next.reasoning }
+        return next
+      }
+      told = next
+      if (Object.keys(delta).length > 0) {
+        seq++
+        Chat.changeMessage(turn.chat, now, messageId, texts, { delta, seq })
+      }
+      return next
+    })
+}
+
+/** What the model says in answer to the chat so far. It is told of in the given message, which stays pending. */
+export const ask = (
+  turn: Turn,
+  messageId: string,
+  launcher: Launcher.Launcher,
+  heartbeat: Duration.DurationInput
+): Effect.Effect<Json, TurnFailed> =>
+  Effect.gen(function* () {
+    const { chat, order } = turn
+    const input = llmInput(order, chat.messages)
+    const start = yield* Effect.mapError(
+      launcher.prepare({ ...order.agent.config.model, input }, sourceOf(turn)),
+      (problem) => new TurnFailed({ message: describe(problem) })
+    )
+    const tell = teller(turn, messageId)
+    const state = yield* withTask(launcher, start, (entry) =>
+      Effect.gen(function* () {
+        const now = yield* Clock.currentTimeMillis
+        Chat.changeMessage(chat, now, messageId, { taskId: entry.state.id })
+        let last: unknown = null
+        yield* Stream.runForEach(Tasks.follow(entry, heartbeat), (signal) => {
+          const output =
+            signal._tag === "Full" ? signal.state.output : signal._tag === "Patch" ? signal.patch.state.output : last
+          if (output === last) return Effect.void
+          last = output
+          return tell(output)
+        })
+        return entry.state
+      })
+    )
+    if (state.status === "completed") return yield* tell(state.output)
+    // Somebody cancelled the task of the model: that ends the turn as a stop does.
+    if (state.status === "cancelled") return yield* Effect.interrupt
+    return yield* new TurnFailed({ message: state.error ?? `the model's task ${state.id} failed` })
+  })
