@@ -14,11 +14,15 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import type { AgentConfig } from "./AgentConfig.js"
 import type * as BaseApp from "./BaseApp.js"
-import type { FileError } from "./InferenceError.js"
+import { type FileError, InvalidRequest } from "./InferenceError.js"
+import { encode as encodeAgent } from "./internal/agents/config.js"
 import { fromPlatformError } from "./internal/failure.js"
+import { withFilesUploaded } from "./internal/payload.js"
 import * as Server from "./internal/server/httpApp.js"
 import * as InProcess from "./internal/server/inProcess.js"
+import { isJsonObject } from "./internal/wire.js"
 import type * as Task from "./Task.js"
 
 /**
@@ -30,6 +34,11 @@ import type * as Task from "./Task.js"
 export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray<BaseApp.Any>> {
   /** The apps. Of several with the same name the last answers references without a version. */
   readonly apps: Apps
+  /**
+   * Agents that callers may name, by their references `namespace/name` or `namespace/name@version`. Their models are among the apps. The
+   * handlers of client tools run where the callers are, and not here.
+   */
+  readonly agents?: { readonly [ref: string]: AgentConfig } | undefined
   /** The key that clients must send. Without it any key will do. */
   readonly apiKey?: Redacted.Redacted<string> | undefined
   /** Where files are kept. Without it in a temporary directory, which goes with the server. */
@@ -88,7 +97,7 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
     )
     return yield* Server.make<BaseApp.Requirements<Apps[number]>>({
       apps: typed(options.apps),
-      templates: [],
+      templates: yield* Effect.orDie(Effect.forEach(Object.entries(options.agents ?? {}), template)),
       directory,
       numbering: options.statusNumbering ?? "current",
       maxInstances: Math.max(1, options.maxInstances ?? 4),
@@ -103,6 +112,18 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
         uploadExpiry: Duration.decode(options.uploadExpiry ?? "15 minutes")
       }
     })
+  })
+
+/** An agent that cannot be served is a mistake in the program, as an app without a handler is. */
+const template = ([ref, config]: readonly [string, AgentConfig]) =>
+  Effect.gen(function* () {
+    const encoded = yield* encodeAgent(config)
+    const json = yield* withFilesUploaded(ref, encoded, () =>
+      Effect.fail(
+        new InvalidRequest({ app: ref, issues: [{ path: ["agents"], message: "its files must be at URLs" }] })
+      )
+    )
+    return { ref, config: isJsonObject(json) ? json : {} }
   })
 
 // Each app needs no more than all of them together, which TypeScript does not see through the conditional type.

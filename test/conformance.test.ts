@@ -1,8 +1,3 @@
-import { createServer } from "node:http"
-import * as HttpServer from "@effect/platform/HttpServer"
-import * as NodeContext from "@effect/platform-node/NodeContext"
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
@@ -10,8 +5,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
-import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as App from "effect-inferencesh/App"
@@ -19,12 +12,12 @@ import * as BaseApp from "effect-inferencesh/BaseApp"
 import * as File from "effect-inferencesh/File"
 import * as Files from "effect-inferencesh/Files"
 import type * as Inference from "effect-inferencesh/Inference"
-import * as LocalServer from "effect-inferencesh/LocalServer"
 import * as NodeInference from "effect-inferencesh/NodeInference"
 import * as Task from "effect-inferencesh/Task"
 import * as Tasks from "effect-inferencesh/Tasks"
 import * as Apps from "./support/apps.js"
 import * as Bad from "./support/badServer.js"
+import { everywhere, quiet } from "./support/hosts.js"
 import * as T from "./support/tasks.js"
 
 /** Shows a first output, and the last once its gate is opened. */
@@ -56,32 +49,6 @@ const makeGate = Effect.gen(function* () {
 })
 
 const apps = [...Apps.all, gated] as const
-
-interface Variant {
-  readonly transport: "stream" | "poll"
-  readonly statusNumbering: Task.StatusNumbering
-}
-
-const common = { pollInterval: "10 millis" } as const
-
-const hosts: Record<string, (variant: Variant) => Layer.Layer<Inference.Services | Apps.Journal, unknown>> = {
-  "in process": (variant) =>
-    NodeInference.layerLocal({ apps, ...variant, ...common }).pipe(Layer.provideMerge(Apps.layerJournal)),
-  "on a port": ({ transport, statusNumbering }) =>
-    Layer.unwrapEffect(
-      Effect.map(HttpServer.addressFormattedWith(Effect.succeed), (baseUrl) =>
-        NodeInference.layer({ apiKey: Redacted.make("inf_test"), baseUrl, transport, statusNumbering, ...common })
-      )
-    ).pipe(
-      Layer.provideMerge(LocalServer.layer({ apps, statusNumbering, apiKey: Redacted.make("inf_test") })),
-      Layer.provide(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })),
-      Layer.provide([NodeContext.layer, NodeHttpClient.layerUndici]),
-      Layer.provideMerge(Apps.layerJournal)
-    )
-}
-
-/** What apps log is part of their tasks: it need not be printed as well. */
-const quiet = Layer.provide(Logger.remove(Logger.defaultLogger))
 
 const assertOrdered = (tasks: ReadonlyArray<Task.Task>) => {
   const states = tasks.map((task) => JSON.stringify(task))
@@ -416,16 +383,7 @@ const conformance = (name: string, services: Layer.Layer<Inference.Services | Ap
   })
 
 describe("a client and a server that follow the protocol", () => {
-  for (const [host, services] of Object.entries(hosts)) {
-    for (const transport of ["stream", "poll"] as const) {
-      for (const statusNumbering of ["current", "documented"] as const) {
-        conformance(
-          `${host}, transport ${transport}, ${statusNumbering} numbering`,
-          quiet(services({ transport, statusNumbering }))
-        )
-      }
-    }
-  }
+  for (const [name, services] of everywhere({ apps })) conformance(name, services)
 
   /** The parts of a task that are the same each time. */
   const essence = ({ id: _, shortId: __, createdAt, updatedAt, events, logs, ...rest }: Task.Task) => ({

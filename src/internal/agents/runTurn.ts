@@ -157,8 +157,8 @@ export const runTurn = <E, R>(
           const steps = turn.steps()
           const end = turn.ending()
           if (end === undefined || outcome !== undefined) return Effect.succeed(steps)
-          const isDone =
-            looks === 0 ? end.isSure && (end.ending !== "completed" || turn.isComplete()) : turn.isSettled()
+          const isWhole = end.ending !== "completed" || turn.isComplete()
+          const isDone = turn.isSettled() && (looks > 0 || (end.isSure && isWhole))
           const isEnough = looks >= (end.ending === "completed" ? patience.looks : 1)
           if (isDone || isEnough) {
             outcome = end.ending
