@@ -1,38 +1,11 @@
-import { spawn } from "node:child_process"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { type Options, runExample } from "./support/example.js"
 
-const root = new URL("..", import.meta.url)
-
-interface Result {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** Runs the quickstart in a pipe. It gets a signal once it has printed `until`. */
-const quickstart = (args: ReadonlyArray<string>, until?: { readonly text: string; readonly signal: NodeJS.Signals }) =>
-  Effect.async<Result>((resume) => {
-    const { INFERENCE_API_KEY: _, INFERENCE_BASE_URL: __, ...env } = process.env
-    const child = spawn(process.execPath, ["--import", "tsx", "examples/quickstart.ts", ...args], { cwd: root, env })
-    let stdout = ""
-    let stderr = ""
-    let isSignalled = false
-    child.stdout.setEncoding("utf8").on("data", (text) => {
-      stdout += text
-      if (until !== undefined && !isSignalled && stdout.includes(until.text)) {
-        isSignalled = true
-        child.kill(until.signal)
-      }
-    })
-    child.stderr.setEncoding("utf8").on("data", (text) => {
-      stderr += text
-    })
-    child.on("close", (code) => resume(Effect.succeed({ code, stdout, stderr })))
-    return Effect.sync(() => child.kill("SIGKILL"))
-  })
+const quickstart = (args: ReadonlyArray<string>, until?: Options["until"]) =>
+  runExample("quickstart", args, until && { until })
 
 const scoped = <A, E>(
   use: (directory: string, fs: FileSystem.FileSystem) => Effect.Effect<A, E>

@@ -59,16 +59,33 @@ const clear = isTerminal ? "\r\u001b[2K" : ""
 /** The last line, while it is being redrawn. */
 let live = ""
 
-/** Prints a line, above the one that is being redrawn. */
+/** Whether the last line has text that was printed as it came. */
+let isOpen = false
+
+/** Prints text as it comes, without ending the line. */
+export const text = (text: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    isOpen = !text.endsWith("\n")
+    return write(process.stdout, text)
+  })
+
+/** Prints a line, above the one that is being redrawn. Without one it ends that of text that was printed as it came. */
 export const print = (line = ""): Effect.Effect<void> =>
-  Effect.suspend(() => write(process.stdout, `${clear}${line}\n${live}`))
+  Effect.suspend(() => {
+    const start = isOpen ? (line === "" ? "" : "\n") : clear
+    isOpen = false
+    return write(process.stdout, `${start}${line}\n${live}`)
+  })
 
 /** Prints a line in place of the one that was being redrawn. */
 export const settle = (line: string): Effect.Effect<void> => Effect.zipRight(draw(""), print(line))
 
 /** Prints a line to standard error. */
 export const printError = (line: string): Effect.Effect<void> =>
-  Effect.zipRight(draw(""), write(process.stderr, `${line}\n`))
+  Effect.zipRight(
+    draw(""),
+    Effect.suspend(() => write(process.stderr, `${isOpen ? "\n" : ""}${line}\n`))
+  )
 
 /** Redraws the last line. Does nothing in a pipe. */
 export const draw = (line: string): Effect.Effect<void> =>
