@@ -24,6 +24,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ApiFailure } from "./InferenceError.js"
 import { DecodeError, InvalidRequest, isTransient, TransportError } from "./InferenceError.js"
+import { readText } from "./internal/bytes.js"
 import { ClientTransform } from "./internal/clientTransform.js"
 import { type Notice, unwrap } from "./internal/envelope.js"
 import * as Failure from "./internal/failure.js"
@@ -445,20 +446,6 @@ const hideHeaders = (request: HttpClientRequest.HttpClientRequest): HttpClientRe
   Object.setPrototypeOf(headers, Object.create(Object.getPrototypeOf(headers), hidden))
   return request
 }
-
-/** The text of a body, or of its first `limit` bytes: what is left is not read, the connection is closed instead. */
-const readText = <E>(bytes: Stream.Stream<Uint8Array, E>, limit = Number.POSITIVE_INFINITY): Effect.Effect<string, E> =>
-  Effect.suspend(() => {
-    let left = limit
-    return bytes.pipe(
-      Stream.takeUntil((chunk) => {
-        left -= chunk.length
-        return left <= 0
-      }),
-      Stream.decodeText(),
-      Stream.mkString
-    )
-  })
 
 /**
  * Provides the service, over the `HttpClient` of the context.

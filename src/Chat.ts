@@ -13,15 +13,19 @@ import { FunctionLifted, JsonOrText } from "./internal/functionCall.js"
 import { field, openEnum, timestamp } from "./internal/wire.js"
 import type * as Tool from "./Tool.js"
 
-const rows = <A, I>(wireName: string, item: Schema.Schema<A, I>) =>
+const rows = <const Name extends string, A, I>(wireName: Name, item: Schema.Schema<A, I>) =>
   Schema.optionalWith(Schema.Array(item), { default: () => [], nullable: true }).pipe(Schema.fromKey(wireName))
 
-const known = <const Name extends string>(wireName: string, fallback: Name, ...names: ReadonlyArray<Name>) =>
-  Schema.optionalWith(openEnum(fallback, ...names), { default: () => fallback, nullable: true }).pipe(
+const known = <const Name extends string, const Value extends string>(
+  wireName: Name,
+  fallback: Value,
+  ...values: ReadonlyArray<Value>
+) =>
+  Schema.optionalWith(openEnum(fallback, ...values), { default: () => fallback, nullable: true }).pipe(
     Schema.fromKey(wireName)
   )
 
-const fileAt = (wireName: string) =>
+const fileAt = <const Name extends string>(wireName: Name) =>
   Schema.optionalToOptional(Schema.NullishOr(Schema.String), Schema.UndefinedOr(Schema.typeSchema(File.File)), {
     decode: Option.flatMap((uri) => (uri ? Option.some(File.fromUri(uri)) : Option.none())),
     encode: Option.map((file) => file?.uri)

@@ -11,11 +11,11 @@ export const openEnum = <const Known extends string>(..._known: ReadonlyArray<Kn
   Schema.declare((u: unknown): u is Open<Known> => typeof u === "string", { title: "open enum" })
 
 /** An optional field: absent or `null` on the wire is absent in the decoded value. */
-export const field = <A, I>(wireName: string, schema: Schema.Schema<A, I>) =>
+export const field = <const Name extends string, A, I>(wireName: Name, schema: Schema.Schema<A, I>) =>
   Schema.optionalWith(schema, { nullable: true }).pipe(Schema.fromKey(wireName))
 
 /** An optional field holding an RFC 3339 time. A text that is no time is taken as absent: it must not cost the payload. */
-export const timestamp = (wireName: string) =>
+export const timestamp = <const Name extends string>(wireName: Name) =>
   Schema.optionalToOptional(Schema.NullishOr(Schema.String), Schema.UndefinedOr(Schema.DateTimeUtcFromSelf), {
     decode: Option.flatMap((text) => (text == null ? Option.none() : DateTime.make(text))),
     encode: Option.map((time) => time && DateTime.formatIso(time))

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { type ApiFailure, AppFailed, type FileError, TransportError } from "../../InferenceError.js"
 import type * as Llm from "../../Llm.js"
+import { readText } from "../bytes.js"
 import * as Failure from "../failure.js"
 import { defaultMaxLineBytes, type Frame, frames } from "../framing.js"
 import * as Metrics from "../metrics.js"
@@ -78,7 +79,7 @@ export const run = (
       )
 
       const whole = Effect.gen(function* () {
-        const text = yield* Http.readText(bytes, defaultMaxLineBytes)
+        const text = yield* readText(bytes, defaultMaxLineBytes)
         const data = yield* Effect.orElseSucceed(
           Effect.try((): unknown => JSON.parse(text)),
           () => undefined

@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type ApiFailure, TransportError } from "../../InferenceError.js"
 import type * as Llm from "../../Llm.js"
+import { readText } from "../bytes.js"
 import { plainClient } from "../download.js"
 import * as Failure from "../failure.js"
 import * as Retry from "../retry.js"
@@ -137,17 +138,3 @@ export const make = (http: HttpClient.HttpClient, options: Llm.OpenAiOptions): A
 /** The server has not begun with an answer, and may well give one later. It never will where the account has run dry. */
 const isTurnedAway = (error: ApiFailure): boolean =>
   (error.status === 429 || error.status === 503) && error.code !== "insufficient_quota"
-
-/** The text of a body, or of its first `limit` bytes: what is left is not read. */
-export const readText = <E>(bytes: Stream.Stream<Uint8Array, E>, limit: number): Effect.Effect<string, E> =>
-  Effect.suspend(() => {
-    let left = limit
-    return bytes.pipe(
-      Stream.takeUntil((chunk) => {
-        left -= chunk.length
-        return left <= 0
-      }),
-      Stream.decodeText(),
-      Stream.mkString
-    )
-  })

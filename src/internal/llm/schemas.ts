@@ -3,12 +3,12 @@ import * as Schema from "effect/Schema"
 import * as File from "../../File.js"
 import { field, isJsonObject, type Json, openEnum } from "../wire.js"
 
-const withDefault = <A, I>(wireName: string, schema: Schema.Schema<A, I>, value: () => A) =>
+const withDefault = <const Name extends string, A, I>(wireName: Name, schema: Schema.Schema<A, I>, value: () => A) =>
   Schema.optionalWith(schema, { default: value, nullable: true }).pipe(Schema.fromKey(wireName))
 
-const text = (wireName: string) => withDefault(wireName, Schema.String, () => "")
+const text = <const Name extends string>(wireName: Name) => withDefault(wireName, Schema.String, () => "")
 
-const number = (wireName: string) => withDefault(wireName, Schema.Number, () => 0)
+const number = <const Name extends string>(wireName: Name) => withDefault(wireName, Schema.Number, () => 0)
 
 /** An open enum that can also be told as JSON Schema. */
 const oneOf = <const Known extends string>(...known: ReadonlyArray<Known>) =>
