@@ -258,7 +258,7 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
           HttpClientRequest.setHeaders({ "x-client-source": "effect-inferencesh", ...options.headers }),
           Option.isSome(span) ? HttpClientRequest.setHeaders(HttpTraceContext.toHeaders(span.value)) : identity,
           HttpClientRequest.bearerToken(apiKey),
-          hideHeaders
+          hide
         )
       })
 
@@ -437,13 +437,24 @@ const checkedPath = (path: string): Effect.Effect<string, InvalidRequest> => {
 const opaque = (execute: HttpClient.HttpClient["execute"]): HttpClient.HttpClient =>
   HttpClient.makeWith<never, never, HttpClientError.HttpClientError, never>(Effect.flatMap(execute), Effect.succeed)
 
-/** Replies and failures of the HTTP client hold the whole request: the values of its headers must not be printed with them. */
-const hideHeaders = (request: HttpClientRequest.HttpClientRequest): HttpClientRequest.HttpClientRequest => {
-  const { headers } = request
-  const toJSON = () => Headers.redact(headers, /./)
+const shownAs = (value: () => unknown): PropertyDescriptorMap => ({
+  toJSON: { value, configurable: true },
+  [NodeInspectSymbol]: { value, configurable: true }
+})
+
+/** Replies and failures of the HTTP client hold the whole request: neither its headers nor its body must be printed with them. */
+const hide = (request: HttpClientRequest.HttpClientRequest): HttpClientRequest.HttpClientRequest => {
+  const { body, headers } = request
+  const names = shownAs(() => Headers.redact(headers, /./))
   // On the prototype: fetch does not take headers with symbols of their own.
-  const hidden = { toJSON: { value: toJSON }, [NodeInspectSymbol]: { value: toJSON } }
-  Object.setPrototypeOf(headers, Object.create(Object.getPrototypeOf(headers), hidden))
+  Object.setPrototypeOf(headers, Object.create(Object.getPrototypeOf(headers), names))
+  if (body._tag === "Uint8Array" || body._tag === "Raw") {
+    const { _tag, contentLength, contentType } = body
+    Object.defineProperties(
+      body,
+      shownAs(() => ({ _tag, contentType, contentLength }))
+    )
+  }
   return request
 }
 

@@ -16,10 +16,13 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
-import { ApiClient, File, Files, Inference, Tasks } from "../src/index.js"
+import { Agents, ApiClient, File, Files, Inference, Tasks, Tool } from "../src/index.js"
 import * as Bad from "./support/badServer.js"
 
 const key = "inf_5ecr3tK3yDoNotShow"
+
+/** A value that is sent in the body of a request. */
+const token = "5ecr3tT0ken"
 
 /** All that a program tells the world, as text. */
 const witness = () => {
@@ -96,7 +99,7 @@ const witness = () => {
   }
 }
 
-const assertSilent = (heard: ReadonlyArray<string>, secrets = [key, btoa(key), btoa(`Bearer ${key}`)]) => {
+const assertSilent = (heard: ReadonlyArray<string>, secrets = [key, btoa(key), btoa(`Bearer ${key}`), token]) => {
   const told = heard.flatMap((text) =>
     secrets.flatMap((secret) => {
       const at = text.indexOf(secret)
@@ -154,6 +157,18 @@ const echoes = (other: string): Readonly<Record<string, Bad.Handler>> => {
 
 const any = { schema: Schema.Struct({ id: Schema.String }) }
 
+const look = Tool.make("look", {
+  description: "Looks",
+  params: { at: Schema.String },
+  handler: () => Effect.succeed("rain")
+})
+
+const talk = (options: Agents.Options) =>
+  Agents.create({ coreApp: "acme/model", tools: [look] }, { ...options, context: { token } }).pipe(
+    Effect.flatMap((agent) => agent.sendMessage("hi")),
+    Effect.timeout(300)
+  )
+
 /** One of each kind of operation. None is expected to succeed. */
 const operations = (other: string) => ({
   get: ApiClient.request({ path: "/x", query: { cursor: "c" }, ...any }),
@@ -182,7 +197,18 @@ const operations = (other: string) => ({
   cancel: Tasks.cancel("t1"),
   upload: Files.upload(new TextEncoder().encode("hello")),
   file: Files.get("f1"),
-  files: Stream.runDrain(Files.list())
+  files: Stream.runDrain(Files.list()),
+  turn: talk({}),
+  nextTurn: talk({ chatId: "c1" }),
+  chat: Agents.getChat("c1"),
+  chats: Stream.runDrain(Agents.listChats()),
+  stop: Agents.stopChat("c1"),
+  messages: Effect.timeout(Stream.runDrain(Agents.streamMessages("c1")), 300),
+  result: Agents.submitToolResult("i1", "rain"),
+  approve: Agents.approve("i1"),
+  agent: Agents.get("acme/weather"),
+  agents: Stream.runDrain(Agents.list()),
+  saveAgent: Agents.save({ name: "weather" }, { coreApp: "acme/model" })
 })
 
 for (const [name, transport] of Object.entries(Bad.transports)) {
@@ -198,7 +224,7 @@ for (const [name, transport] of Object.entries(Bad.transports)) {
 
   describe(`the API key over ${name}`, () => {
     it.scopedLive(
-      "is in no log, span, error or metric of any operation, whatever the server says",
+      "and what is sent are in no log, span, error or metric of any operation, whatever the server says",
       () =>
         Effect.gen(function* () {
           const ears = witness()
@@ -232,7 +258,7 @@ for (const [name, transport] of Object.entries(Bad.transports)) {
             for (const { headers, url, body } of server.seen) {
               const { authorization, ...rest } = headers
               assert.strictEqual(authorization, `Bearer ${key}`)
-              assertSilent([url, body.toString(), JSON.stringify(rest)])
+              assertSilent([url, body.toString().replaceAll(token, ""), JSON.stringify(rest)])
             }
           }
           assert.strictEqual(other.seen.length, 0)

@@ -4,12 +4,13 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Array from "effect/Array"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { App, BaseApp, LocalServer } from "effect-inferencesh"
+import { App, BaseApp, Llm, LocalServer } from "effect-inferencesh"
 
 export const Echo = App.make("bench/echo", { input: { text: Schema.String }, output: { text: Schema.String } })
 
@@ -27,8 +28,15 @@ const count = BaseApp.make(Count, {
     )
 })
 
+/** Says as many words as it is told to, at once or after a call of a tool. */
+const model = Llm.scripted("bench/model", ({ role, text, context }) => {
+  if (text.startsWith("call") && role === "user") return { toolCalls: [{ name: "add", arguments: { a: 1, b: 2 } }] }
+  const said = role === "user" ? text : (context.findLast((message) => message.role === "user")?.text ?? "")
+  return { response: Array.makeBy(Number(/\d+/.exec(said)?.[0] ?? 1), (n) => `word${n}`).join(" ") }
+})
+
 const main = Layer.scopedDiscard(HttpServer.addressFormattedWith((address) => Console.log(address))).pipe(
-  Layer.provideMerge(LocalServer.layer({ apps: [echo, count] })),
+  Layer.provideMerge(LocalServer.layer({ apps: [echo, count, model] })),
   Layer.provide(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })),
   Layer.provide(NodeContext.layer)
 )

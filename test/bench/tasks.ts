@@ -4,45 +4,18 @@
  */
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Array from "effect/Array"
-import * as Console from "effect/Console"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Order from "effect/Order"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { App, Tasks } from "effect-inferencesh"
 import { NodeInference } from "effect-inferencesh/node"
 import * as Sdk from "../support/officialSdk.js"
+import { compare } from "./compare.js"
 import { startServer } from "./startServer.js"
 
 const Echo = App.make("bench/echo", { input: { text: Schema.String }, output: { text: Schema.String } })
 const Count = App.make("bench/count", { input: { to: Schema.Int }, output: { text: Schema.String } })
-
-const rounds = 7
-
-const median = (values: ReadonlyArray<number>): number =>
-  Array.sort(values, Order.number)[Math.floor(values.length / 2)] ?? Number.NaN
-
-/** Takes turns, so that whatever else the machine does hits both. */
-const compare = <R>(
-  what: string,
-  ours: Effect.Effect<unknown, unknown, R>,
-  theirs: () => Promise<unknown>
-): Effect.Effect<void, unknown, R> =>
-  Effect.gen(function* () {
-    yield* ours
-    yield* Effect.promise(theirs)
-    const times = yield* Effect.replicateEffect(
-      Effect.all([Effect.timed(ours), Effect.timed(Effect.promise(theirs))]),
-      rounds
-    )
-    const our = median(times.map(([[took]]) => Duration.toMillis(took)))
-    const their = median(times.map(([, [took]]) => Duration.toMillis(took)))
-    yield* Console.log(
-      `${what}: ${(our / their).toFixed(2)} of the official SDK (${our.toFixed(0)} ms, ${their.toFixed(0)} ms)`
-    )
-  })
 
 export const main = Effect.gen(function* () {
   const baseUrl = yield* startServer
