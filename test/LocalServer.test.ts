@@ -1,12 +1,8 @@
-import { createServer } from "node:http"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as HttpServer from "@effect/platform/HttpServer"
 import * as NodeContext from "@effect/platform-node/NodeContext"
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
@@ -32,6 +28,7 @@ import {
   request,
   runTask,
   send,
+  onPort as servedOnPort,
   submit,
   task
 } from "./support/wire.js"
@@ -43,24 +40,8 @@ const surroundings = Layer.mergeAll(Layer.provideMerge(FetchHttpClient.layer, Ap
 const inProcess = (options: Options = {}) =>
   Layer.provideMerge(LocalServer.layerHttpClient({ ...options, apps: Apps.all }), surroundings)
 
-/** The server on a port of its own, and a client that finds it there. */
 const onPort = (options: Options = {}) =>
-  Layer.effect(
-    HttpClient.HttpClient,
-    Effect.gen(function* () {
-      const { address } = yield* HttpServer.HttpServer
-      const port = address._tag === "TcpAddress" ? address.port : 0
-      return HttpClient.mapRequest(
-        yield* HttpClient.HttpClient,
-        HttpClientRequest.updateUrl((url) => url.replace(origin, `http://127.0.0.1:${port}`))
-      )
-    })
-  ).pipe(
-    Layer.provideMerge(LocalServer.layer({ ...options, apps: Apps.all })),
-    Layer.provide(NodeHttpServer.layer(() => createServer(), { host: "127.0.0.1", port: 0 })),
-    Layer.provide(NodeHttpClient.layerUndici),
-    Layer.provideMerge(surroundings)
-  )
+  Layer.provideMerge(servedOnPort(LocalServer.layer({ ...options, apps: Apps.all })), surroundings)
 
 const bytes = new TextEncoder().encode("forwards")
 

@@ -1,11 +1,5 @@
 /** How turns are stopped, whatever they are at, and what is left of them. */
-import { createServer } from "node:http"
-import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as HttpServer from "@effect/platform/HttpServer"
 import * as NodeContext from "@effect/platform-node/NodeContext"
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,7 +11,7 @@ import * as TestClock from "effect/TestClock"
 import * as LocalServer from "effect-inferencesh/LocalServer"
 import * as Agents from "./support/agents.js"
 import * as Apps from "./support/apps.js"
-import { del, get, type Json, origin, post, task } from "./support/wire.js"
+import { del, get, type Json, post, onPort as servedOnPort, task } from "./support/wire.js"
 
 /** Never answers, and notes that it was asked and let go. */
 const thinking = Effect.acquireUseRelease(
@@ -233,20 +227,7 @@ type Model = ReturnType<typeof Agents.makeModel>["app"]
 
 describe("a server that closes", () => {
   const onPort = (app: Model) =>
-    Layer.effect(
-      HttpClient.HttpClient,
-      Effect.gen(function* () {
-        const { address } = yield* HttpServer.HttpServer
-        const port = address._tag === "TcpAddress" ? address.port : 0
-        return HttpClient.mapRequest(
-          yield* HttpClient.HttpClient,
-          HttpClientRequest.updateUrl((url) => url.replace(origin, `http://127.0.0.1:${port}`))
-        )
-      })
-    ).pipe(
-      Layer.provideMerge(LocalServer.layer({ apps: [app, Apps.never] })),
-      Layer.provide(NodeHttpServer.layer(() => createServer(), { host: "127.0.0.1", port: 0 })),
-      Layer.provide(NodeHttpClient.layerUndici),
+    servedOnPort(LocalServer.layer({ apps: [app, Apps.never] })).pipe(
       Layer.provideMerge(Layer.merge(Apps.layerJournal, NodeContext.layer))
     )
 

@@ -1,14 +1,37 @@
 /** Plain requests to a server, as any client could make them. */
+import { createServer } from "node:http"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type { HttpMethod } from "@effect/platform/HttpMethod"
+import * as HttpServer from "@effect/platform/HttpServer"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 
 // biome-ignore lint/suspicious/noExplicitAny: the tests look into JSON of many shapes
 export type Json = any
 
 export const origin = "https://api.inference.sh"
+
+/** A server on a port of its own, and a client that finds it there. */
+export const onPort = <E, R>(server: Layer.Layer<never, E, R | HttpServer.HttpServer>) =>
+  Layer.effect(
+    HttpClient.HttpClient,
+    Effect.gen(function* () {
+      const { address } = yield* HttpServer.HttpServer
+      const port = address._tag === "TcpAddress" ? address.port : 0
+      return HttpClient.mapRequest(
+        yield* HttpClient.HttpClient,
+        HttpClientRequest.updateUrl((url) => url.replace(origin, `http://127.0.0.1:${port}`))
+      )
+    })
+  ).pipe(
+    Layer.provideMerge(server),
+    Layer.provide(NodeHttpServer.layer(() => createServer(), { host: "127.0.0.1", port: 0 })),
+    Layer.provide(NodeHttpClient.layerUndici)
+  )
 
 export const request = (method: HttpMethod, path: string, body?: unknown) =>
   HttpClientRequest.make(method)(path.startsWith("http") ? path : origin + path).pipe(
