@@ -159,6 +159,10 @@ export interface Service {
    * fails with `TransportError`, or ends.
    */
   readonly stream: (request: StreamRequest) => Stream.Stream<Framing.Frame, ApiFailure>
+  /** The same, where it matters when the service has agreed to send events: the connection is open, and belongs to the scope. */
+  readonly openStream: (
+    request: StreamRequest
+  ) => Effect.Effect<Stream.Stream<Framing.Frame, ApiFailure>, ApiFailure, Scope.Scope>
 }
 
 /**
@@ -172,8 +176,6 @@ export interface StreamRequest {
   readonly path: string
   /** The task that the stream is about, for its errors. */
   readonly taskId?: string
-  /** Runs once the service has agreed to send events, before the first of them. */
-  readonly onOpen?: Effect.Effect<void>
 }
 
 /**
@@ -400,23 +402,20 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
       )
     }
 
-    const stream: Service["stream"] = (request) =>
-      Stream.unwrapScoped(
-        Effect.gen(function* () {
-          const made = HttpClientRequest.get(yield* checkedPath(request.path), {
-            headers: { accept: "application/x-ndjson", "cache-control": "no-cache", "accept-encoding": "identity" }
-          })
-          const about = aboutOf(request)
-          const response = yield* open(made, about)
-          yield* request.onOpen ?? Effect.void
-          return bytesOf(response, about).pipe(
-            Framing.frames(Framing.formatOf(response.headers["content-type"]), settings.maxLineBytes),
-            Stream.mapError((error) => (error._tag === "DecodeError" ? new DecodeError({ ...error, ...about }) : error))
-          )
+    const openStream: Service["openStream"] = (request) =>
+      Effect.gen(function* () {
+        const made = HttpClientRequest.get(yield* checkedPath(request.path), {
+          headers: { accept: "application/x-ndjson", "cache-control": "no-cache", "accept-encoding": "identity" }
         })
-      )
+        const about = aboutOf(request)
+        const response = yield* open(made, about)
+        return bytesOf(response, about).pipe(
+          Framing.frames(Framing.formatOf(response.headers["content-type"]), settings.maxLineBytes),
+          Stream.mapError((error) => (error._tag === "DecodeError" ? new DecodeError({ ...error, ...about }) : error))
+        )
+      })
 
-    return { settings, client, request, stream }
+    return { settings, client, request, openStream, stream: (request) => Stream.unwrapScoped(openStream(request)) }
   })
 
 /** An id that is empty or `..` would lead to another endpoint. */

@@ -930,13 +930,16 @@ describe("a chat that is observed", () => {
             C.ready("m2", "Hello."),
             C.idle,
             T.silence
-          )
+          ),
+          [getChat]: T.data(C.dataOf(working)),
+          // The server need not tell of it again.
+          [getMessages]: T.data({ items: [C.dataOf(C.ready("m-1", "Before."))] })
         },
-        Effect.flatMap(known, (agent) => Stream.runCollect(Stream.take(agent.streamMessages(), 5)))
+        Effect.flatMap(known, (agent) => Stream.runCollect(Stream.take(agent.streamMessages(), 6)))
       )
       assert.deepStrictEqual(
         Chunk.toReadonlyArray(result).map((message) => `${message.id} ${message.status} ${Chat.text(message)}`),
-        ["m1 ready hi", "m2 pending ", "m2 pending Hel", "m2 pending Hello.", "m2 ready Hello."]
+        ["m-1 ready Before.", "m1 ready hi", "m2 pending ", "m2 pending Hel", "m2 pending Hello.", "m2 ready Hello."]
       )
     })
   )
@@ -946,8 +949,7 @@ describe("a chat that is observed", () => {
       const { result, service } = yield* using(
         {
           [streamOf]: [T.ndjson(working, working, T.broken), T.ndjson(working, C.run("completed"), C.idle, T.silence)],
-          [getChat]: T.data(C.dataOf(working)),
-          [getMessages]: T.data({ items: [] })
+          [getChat]: T.data(C.dataOf(working))
         },
         Stream.runCollect(Stream.take(Agents.streamChat("c1"), 3))
       )
@@ -972,7 +974,9 @@ describe("a chat that is observed", () => {
             working,
             C.message("m2", { status: "ready", tool_invocations: [C.invocation("i1", "add", { a: 1, b: 2 })] }),
             T.silence
-          )
+          ),
+          [getChat]: T.data(C.dataOf(working)),
+          [getMessages]: T.data({ items: [] })
         },
         Effect.flatMap(known, (agent) =>
           Effect.zipRight(
@@ -981,7 +985,7 @@ describe("a chat that is observed", () => {
           )
         )
       )
-      assert.deepStrictEqual(new Set(routes(service)), new Set([streamOf]))
+      assert.deepStrictEqual(new Set(routes(service)), new Set([streamOf, getChat, getMessages]))
       assert.strictEqual(service.open(), 0)
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(service.count(stop), 0)

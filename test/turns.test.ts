@@ -159,30 +159,38 @@ describe("a call that waits for this program", () => {
         status: "ready",
         tool_invocations: [C.invocation("i0", "echo", { text: "late" }), C.invocation("i9", "unheard_of", {})]
       })
-      const service = T.service({
+      const script = {
         [post]: T.data({ user_message: C.userMessage("hi", { status: "queued", agent_run_id: null }) }),
-        [streamOf]: T.ndjson(
-          C.chat({ active_run: { id: "r0", state: "input_required" } }),
-          left,
-          T.pause("1 second"),
-          C.message("m1", { role: "user", status: "ready", content: C.text("hi") }),
-          C.run("working"),
-          C.ready("m4", "Hello."),
-          ...ended
-        ),
+        [getChat]: T.data({ id: "c1", status: "busy", active_run: { id: "r0", state: "input_required" } }),
+        [getMessages]: T.data({ items: [C.dataOf(left)] }),
         "POST /tools/i0": ok
-      })
-      const { items, error } = yield* T.within(
-        "1 hour",
-        Effect.flatMap(Agents.create({ coreApp: "acme/llm", tools }, { chatId: "c1" }), (agent) =>
-          T.record(agent.chat("hi"))
-        ).pipe(Effect.provide(service.layer))
-      )
-      assert.isUndefined(error)
-      assert.deepStrictEqual(submitted(service, "i0"), ["late"])
-      // It is not of this turn: another program may know its tool.
-      assert.strictEqual(service.count("POST /tools/i9"), 0)
-      assert.deepStrictEqual(results(items), [])
+      }
+      // Servers may tell of messages from before, or not.
+      for (const replayed of [[left], []]) {
+        const service = T.service({
+          ...script,
+          [streamOf]: T.ndjson(
+            C.chat({ active_run: { id: "r0", state: "input_required" } }),
+            ...replayed,
+            T.pause("1 second"),
+            C.message("m1", { role: "user", status: "ready", content: C.text("hi") }),
+            C.run("working"),
+            C.ready("m4", "Hello."),
+            ...ended
+          )
+        })
+        const { items, error } = yield* T.within(
+          "1 hour",
+          Effect.flatMap(Agents.create({ coreApp: "acme/llm", tools }, { chatId: "c1" }), (agent) =>
+            T.record(agent.chat("hi"))
+          ).pipe(Effect.provide(service.layer))
+        )
+        assert.isUndefined(error)
+        assert.deepStrictEqual(submitted(service, "i0"), ["late"])
+        // It is not of this turn: another program may know its tool.
+        assert.strictEqual(service.count("POST /tools/i9"), 0)
+        assert.deepStrictEqual(results(items), [])
+      }
     })
   )
 
@@ -207,18 +215,21 @@ describe("a call that waits for this program", () => {
 
   it.effect("may be answered too late, which is no failure", () =>
     Effect.gen(function* () {
+      const call = C.invocation("i1", "echo", { text: "x" })
+      const script = (status: number) => ({
+        [streamOf]: T.ndjson(working, calling(call), T.pause("1 second"), C.ready("m4", "Ok."), ...ended, T.silence),
+        [getChat]: T.data(C.dataOf(working)),
+        "POST /tools/i1": T.problem(status, "over"),
+        [stop]: ok
+      })
+      const done = calling({ ...call, status: "cancelled" })
       for (const status of [400, 404, 409, 410]) {
-        const { error } = yield* turn({
-          [streamOf]: T.ndjson(
-            working,
-            calling(C.invocation("i1", "echo", { text: "x" })),
-            T.pause("1 second"),
-            C.ready("m4", "Ok."),
-            ...ended
-          ),
-          "POST /tools/i1": T.problem(status, "over")
-        })
-        assert.isUndefined(error)
+        const late = yield* turn({ ...script(status), [getMessages]: T.data({ items: [C.dataOf(done)] }) })
+        assert.isUndefined(late.error)
+        // It still waits: the turn would, too.
+        const waiting = yield* turn({ ...script(status), [getMessages]: T.data({ items: [C.dataOf(calling(call))] }) })
+        assert.propertyVal(waiting.error, "status", status)
+        assert.strictEqual(waiting.service.count(stop), 1)
       }
     })
   )
@@ -553,7 +564,7 @@ describe("what hangs, loses or breaks turns of other clients", () => {
       const event = ({ event, data }: T.Json) => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
       const patch = `event: chat_messages\ndata: ${JSON.stringify({ data: { id: "m2", status: "ready", content: C.text("Hi.") }, fields: ["status", "content"] })}\n\n`
       const { items, error } = yield* turn({
-        [streamOf]: T.sse(event(working), ": heartbeat\n\n", event(C.message("m2")), patch, ...ended.map(event))
+        [streamOf]: T.sse(event(working), event(C.message("m2")), ": heartbeat\n\n", patch, ...ended.map(event))
       })
       assert.isUndefined(error)
       assert.deepStrictEqual(
@@ -813,8 +824,19 @@ describe("a turn that is owned", () => {
       assert.strictEqual(taken.service.count(cancel), 1)
       assert.strictEqual(taken.service.count(stop), 0)
       // It got its turn meanwhile.
-      const late = yield* run({ ...queued, [cancel]: T.problem(409, "not_queued") }, waiting)
+      const inTurn = {
+        [cancel]: T.problem(409, "not_queued"),
+        [getChat]: T.data({ id: "c1", active_run: { id: "r1", user_message_id: "m1", state: "working" } }),
+        [getMessages]: T.data({ items: [C.userMessage()] })
+      }
+      const late = yield* run({ ...queued, ...inTurn }, waiting)
       assert.strictEqual(late.service.count(stop), 1)
+      // Whatever else is said to that, the turn under way is not this one.
+      for (const answer of [T.data(null), T.problem(403, "forbidden"), T.problem(404, "not_found")]) {
+        const other = yield* run({ ...queued, [cancel]: answer }, waiting)
+        assert.strictEqual(other.service.count(cancel), 1)
+        assert.strictEqual(other.service.count(stop), 0)
+      }
     })
   )
 

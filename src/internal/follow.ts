@@ -34,9 +34,14 @@ export interface Subject<Event, Update, Interrupted extends StreamInterrupted> {
   readonly unknown: (event: Extract<Incoming<Update>, { readonly _tag: "Unknown" }>) => ReadonlyArray<Event>
   /** Whether an event tells that it goes on. */
   readonly isProgress: (event: Event) => boolean
-  readonly interrupted: (reason: StreamInterrupted["reason"], detail?: string) => Interrupted
-  /** Runs each time that a connection is made. */
-  readonly onOpen?: Effect.Effect<void>
+  /** What to fail with where it is lost from sight, given the last error if there was one. */
+  readonly interrupted: (
+    reason: StreamInterrupted["reason"],
+    detail: string,
+    error: ApiFailure | undefined
+  ) => Interrupted | ApiFailure
+  /** What follows from a connection having been made, before anything comes over it. */
+  readonly opened?: (connection: Connection) => Effect.Effect<ReadonlyArray<Event>>
 }
 
 /** How long a look may hold up what is known already. */
@@ -46,13 +51,24 @@ const glance = "10 seconds"
 const longTime = Duration.toMillis("30 seconds")
 
 /** The same look, where it may fail or take too long without harm. */
-export const briefly = <Event>(
-  look: Effect.Effect<ReadonlyArray<Event>, ApiFailure>
-): Effect.Effect<ReadonlyArray<Event>> =>
+export const briefly = <A, B>(look: Effect.Effect<A, ApiFailure>, otherwise: B): Effect.Effect<A | B> =>
   look.pipe(
     Effect.timeout(glance),
-    Effect.orElseSucceed((): ReadonlyArray<Event> => [])
+    Effect.orElseSucceed(() => otherwise)
   )
+
+/** The same look, after which a connection has nothing to show that is not known. */
+export const synced = <Event>(
+  look: Effect.Effect<ReadonlyArray<Event>, ApiFailure>,
+  connection: Connection
+): Effect.Effect<ReadonlyArray<Event>> => {
+  const noted = Effect.tap(look, () =>
+    Effect.sync(() => {
+      connection.isSynced = true
+    })
+  )
+  return briefly<ReadonlyArray<Event>, ReadonlyArray<Event>>(noted, [])
+}
 
 /**
  * The events of a subject. They do not end by themselves: whoever consumes them knows which is the last.
@@ -79,10 +95,10 @@ export const follow = <Event, Update, Interrupted extends StreamInterrupted>(
     })
 
   const look = counted(subject.look)
-  const lookBriefly = briefly(look)
+  const lookBriefly = briefly<Events, Events>(look, [])
 
   const orInterrupted = Effect.mapError((error: ApiFailure) =>
-    isTransient(error) ? interrupted("Disconnected", error.message) : error
+    isTransient(error) ? interrupted("Disconnected", error.message, error) : error
   )
 
   const polling = Stream.fromIterableEffect(orInterrupted(subject.poll)).pipe(
@@ -129,18 +145,24 @@ export const follow = <Event, Update, Interrupted extends StreamInterrupted>(
       }
     }
 
-    const events = api
-      .stream({ path: streamPath, ...(taskId && { taskId }), ...(subject.onOpen && { onOpen: subject.onOpen }) })
-      .pipe(
+    const received = (frames: Stream.Stream<ApiClient.Frame, ApiFailure>) =>
+      frames.pipe(
         withoutCutLine,
         Stream.map(subject.read),
         Stream.takeUntil((incoming) => incoming._tag === "Done"),
-        Stream.mapConcatEffect((incoming) => Effect.flatMap(Clock.currentTimeMillis, (now) => handle(incoming, now))),
-        Stream.catchAll((error) => {
-          broken = error
-          return isTransient(error) ? Stream.empty : Stream.fail(error)
-        })
+        Stream.mapConcatEffect((incoming) => Effect.flatMap(Clock.currentTimeMillis, (now) => handle(incoming, now)))
       )
+
+    const opened = subject.opened && Stream.fromIterableEffect(counted(subject.opened(connection)))
+
+    const events = api.openStream({ path: streamPath, ...(taskId && { taskId }) }).pipe(
+      Effect.map((frames) => (opened ? Stream.concat(opened, received(frames)) : received(frames))),
+      Stream.unwrapScoped,
+      Stream.catchAll((error) => {
+        broken = error
+        return isTransient(error) ? Stream.empty : Stream.fail(error)
+      })
+    )
 
     const giveUp = (): Stream.Stream<never, ApiFailure | Interrupted> | undefined => {
       const wait = broken?.retryAfter
@@ -149,7 +171,7 @@ export const follow = <Event, Update, Interrupted extends StreamInterrupted>(
       }
       return failures < settings.retry.attempts
         ? undefined
-        : Stream.fail(interrupted("Disconnected", broken?.message ?? "it ended too early"))
+        : Stream.fail(interrupted("Disconnected", broken?.message ?? "it ended too early", broken))
     }
 
     const reconnect = Effect.gen(function* () {
@@ -182,7 +204,10 @@ export const failWithoutProgress = <Event, E>(
     Effect.map(Stream.toPull(events), (pull) => {
       let left = timeout
       const next = Effect.gen(function* () {
-        if (isExcused()) return yield* pull
+        if (isExcused()) {
+          left = timeout
+          return yield* pull
+        }
         const before = yield* Clock.currentTimeMillis
         const chunk = yield* Effect.timeoutFail(pull, { duration: left, onTimeout: () => Option.some(error()) })
         const took = (yield* Clock.currentTimeMillis) - before

@@ -60,7 +60,7 @@ export const watch = (
         ? Effect.succeed([])
         : Effect.flatMap(news(state.replace(seed)), (events) =>
             // The reply to a submission is slim: a task that is over already is fetched for its output.
-            isOver() ? Effect.map(briefly(look), current) : Effect.succeed(events)
+            isOver() ? Effect.map(briefly(look, undefined), current) : Effect.succeed(events)
           )
 
     const statusSchema = schemas[settings.statusNumbering].Patch
@@ -103,7 +103,7 @@ export const watch = (
               if (!after.some(isLast)) return Effect.succeed([...before, ...after])
               // The last update may name the status alone: the rest is fetched. Without it the output may be a partial one.
               const isWhole = state.task()?.status !== "completed" || fields.includes("output")
-              return Effect.map(isWhole ? briefly(look) : look, current)
+              return Effect.map(isWhole ? briefly(look, undefined) : look, current)
             })
           }
         })

@@ -1,4 +1,5 @@
 /** Answers the calls of a turn that wait for this program: each once, several at a time, and always with some result. */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
@@ -10,7 +11,7 @@ import { type ApiFailure, isTransient } from "../../InferenceError.js"
 import * as Tool from "../../Tool.js"
 import * as Payload from "../payload.js"
 import * as Retry from "../retry.js"
-import { type ChatApi, orTooLate } from "./chatApi.js"
+import { type ChatApi, isRefusal } from "./chatApi.js"
 import type { ChatState } from "./chatState.js"
 import * as Tools from "./tools.js"
 import { type Turn, waitsForClient } from "./turn.js"
@@ -21,6 +22,8 @@ export interface Claims {
   readonly take: (id: string) => boolean
   readonly isInterrupted: (id: string) => boolean
   readonly interrupt: (id: string) => void
+  /** Gives a call back with which nothing was done. */
+  readonly release: (id: string) => void
 }
 
 const maxClaims = 10_000
@@ -40,16 +43,25 @@ export const makeClaims = (): Claims => {
     isInterrupted: (id) => claims.get(id)?.isInterrupted === true,
     interrupt: (id) => {
       claims.set(id, { isInterrupted: true })
+    },
+    release: (id) => {
+      claims.delete(id)
     }
   }
 }
+
+/** What went wrong in a handler is told to the model. Where nobody looks at the events, it would not be seen here. */
+const log = (name: string, cause: Cause.Cause<unknown>) =>
+  Cause.isFailure(cause)
+    ? Effect.logDebug(`The tool ${name} failed`, cause)
+    : Effect.logWarning(`The tool ${name} died`, cause)
 
 type ClientSpec<E, R> = Extract<Tool.Spec<E, R>, { readonly type: "client" }>
 
 export interface Calls<R> {
   /** Takes a call on, in a fiber of its own. A call of another turn is answered only if there is a handler for it. */
   readonly answer: (invocation: Chat.ToolInvocation, isOurs: boolean) => Effect.Effect<void, never, R>
-  /** Waits for the handlers that still run, except for those whose call has got its answer from elsewhere. */
+  /** Ends the handlers that still run when the turn is over. Results that are on their way arrive. */
   readonly settle: Effect.Effect<void>
 }
 
@@ -70,8 +82,9 @@ export const make = <E, R>(options: {
 }): Calls<R> => {
   const { chats, files, policy, claims, tools, semaphore, fibers, chatId, state, turn, look, tell, fail } = options
 
-  /** The handlers that were begun for this turn, by the ids of their calls. */
+  /** The calls that were taken on in this turn, and those of them whose result is on its way. */
   const handlers = new Map<string, Fiber.Fiber<void>>()
+  const submitting = new Set<string>()
 
   /** Whether a call still waits, as far as is known: its own state says so, and no message after it has its result. */
   const isWaiting = (id: string): boolean => {
@@ -86,28 +99,42 @@ export const make = <E, R>(options: {
     )
   }
 
-  /** Gives a result. Where it is not known whether it arrived, it is given again only if the call still waits for one. */
+  /**
+   * Gives a result. Where it is not known whether it arrived, it is given again only if the call still waits for one. A refusal is no
+   * failure if the call waits no more, since then the turn went on without it.
+   */
   const submit = (id: string, result: string): Effect.Effect<void, ApiFailure> =>
-    Retry.retrying<ApiFailure>(
-      policy,
-      isTransient
-    )((failures) =>
-      failures === 0
-        ? chats.submit(id, result)
-        : Effect.flatMap(look, () => (isWaiting(id) ? chats.submit(id, result) : Effect.void))
-    ).pipe(orTooLate)
+    Effect.suspend(() => {
+      submitting.add(id)
+      return Retry.retrying<ApiFailure>(
+        policy,
+        isTransient
+      )((failures) =>
+        failures === 0
+          ? chats.submit(id, result)
+          : Effect.flatMap(look, () => (isWaiting(id) ? chats.submit(id, result) : Effect.void))
+      )
+    }).pipe(
+      Effect.catchIf(isRefusal, (error) =>
+        Effect.flatMap(look, () => (isWaiting(id) && turn.ending() === undefined ? Effect.fail(error) : Effect.void))
+      ),
+      Effect.ensuring(Effect.sync(() => submitting.delete(id)))
+    )
 
   /** The text that the model reads. */
   const toText = (name: string, value: unknown): Effect.Effect<string, Tool.Failure<never>> =>
     typeof value === "string"
       ? Effect.succeed(value)
-      : Effect.mapBoth(Payload.withFilesUploaded(name, value, files.upload), {
-          onSuccess: (json) => JSON.stringify(json ?? null),
-          onFailure: (error) =>
-            Tool.Failure.InvalidResult({
-              issues: error._tag === "InvalidRequest" ? error.issues : [{ path: [], message: error.message }]
-            })
-        })
+      : Effect.suspend(() => Payload.withFilesUploaded(name, value, files.upload)).pipe(
+          Effect.mapBoth({
+            onSuccess: (json) => JSON.stringify(json ?? null),
+            onFailure: (error) =>
+              Tool.Failure.InvalidResult({
+                issues: error._tag === "InvalidRequest" ? error.issues : [{ path: [], message: error.message }]
+              })
+          }),
+          Tools.orDefect(Tool.Failure.InvalidResult)
+        )
 
   const resultOf = (invocation: Chat.ToolInvocation): Effect.Effect<string, Tool.Failure<E>, R> => {
     const { id, name, messageId, arguments: args } = invocation
@@ -125,21 +152,29 @@ export const make = <E, R>(options: {
       const outcome = yield* Effect.either(resultOf(invocation))
       const failure = Either.isLeft(outcome) ? outcome.left : undefined
       const result = Either.isRight(outcome) ? outcome.right : Tools.tell(outcome.left)
+      if (failure?._tag === "HandlerFailed") yield* log(name, failure.cause)
       // Told before it is submitted: the turn may be over before the reply to that is here.
       if (isOurs && turn.answered(id)) yield* tell(Chat.Event.ToolResult({ id, name, result, failure, invocation }))
       yield* Effect.catchAll(submit(id, result), fail)
-    }).pipe(
-      Effect.withSpan("Agents.toolCall", { attributes: { "inference.tool": invocation.name } }),
-      Effect.onInterrupt(() => Effect.sync(() => claims.interrupt(invocation.id)))
-    )
+    }).pipe(Effect.withSpan("Agents.toolCall", { attributes: { "inference.tool": invocation.name } }))
 
   /** What an earlier turn began and did not come to an end with must not be begun again, and must not hold up the chat either. */
   const giveUp = (id: string) =>
     Effect.catchAll(submit(id, JSON.stringify({ error: "the call was interrupted" })), fail)
 
   const fork = <R>(id: string, effect: Effect.Effect<void, never, R>) =>
-    Effect.map(FiberSet.run(fibers, Effect.interruptible(semaphore.withPermits(1)(effect))), (fiber) => {
-      handlers.set(id, fiber)
+    Effect.suspend(() => {
+      let hasBegun = false
+      const begun = Effect.suspend(() => {
+        hasBegun = true
+        return effect
+      })
+      const work = Effect.onInterrupt(Effect.interruptible(semaphore.withPermits(1)(begun)), () =>
+        Effect.sync(() => (hasBegun ? claims.interrupt(id) : claims.release(id)))
+      )
+      return Effect.map(Effect.uninterruptible(FiberSet.run(fibers, work)), (fiber) => {
+        handlers.set(id, fiber)
+      })
     })
 
   return {
@@ -152,7 +187,7 @@ export const make = <E, R>(options: {
       }),
 
     settle: Effect.suspend(() =>
-      Effect.forEach(handlers, ([id, fiber]) => (isWaiting(id) ? Fiber.await(fiber) : Fiber.interrupt(fiber)), {
+      Effect.forEach(handlers, ([id, fiber]) => (submitting.has(id) ? Fiber.await(fiber) : Fiber.interrupt(fiber)), {
         concurrency: "unbounded",
         discard: true
       })

@@ -19,7 +19,7 @@ const MessagePage = Schema.Struct({
 const pageSize = 100
 
 /** Says that what was asked for is done already, or can be no more: the turn went on without it. */
-const isRefusal = (error: ApiFailure): boolean =>
+export const isRefusal = (error: ApiFailure): boolean =>
   error._tag === "NotFound" ||
   (error._tag === "InvalidRequest" && error.status !== undefined) ||
   (error._tag === "ApiError" && (error.status === 409 || error.status === 410))
@@ -35,6 +35,8 @@ export interface ChatApi {
   readonly get: (chatId: string) => Effect.Effect<Chat.Chat, ApiFailure>
   readonly stop: (chatId: string) => Effect.Effect<void, ApiFailure>
   readonly cancelMessage: (messageId: string) => Effect.Effect<Chat.Message, ApiFailure>
+  /** The same, whatever the service has to say to it. */
+  readonly withdraw: (messageId: string) => Effect.Effect<void, ApiFailure>
   /** Gives a result once. Whether it may be given again is for the caller to find out. */
   readonly submit: (id: string, result: string | WidgetAction) => Effect.Effect<void, ApiFailure>
   readonly approve: (id: string) => Effect.Effect<void, ApiFailure>
@@ -45,10 +47,6 @@ export interface ChatApi {
 export const pathOf = (chatId: string) => `/chats/${encodeURIComponent(chatId)}`
 
 const toolPath = (id: string) => `/tools/${encodeURIComponent(id)}`
-
-/** Catches the refusal of what was done or is too late. */
-export const orTooLate = <A, R>(effect: Effect.Effect<A, ApiFailure, R>): Effect.Effect<void, ApiFailure, R> =>
-  Effect.asVoid(Effect.catchIf(effect, isRefusal, () => Effect.void))
 
 export const make = (api: ApiClient.Service): ChatApi => {
   const post = (path: string, body?: unknown, idempotent = false) =>
@@ -77,6 +75,14 @@ export const make = (api: ApiClient.Service): ChatApi => {
     return Effect.catchTag(from("", []), "NotFound", () => Effect.succeed([]))
   }
 
+  const cancel = <A, I>(messageId: string, schema: Schema.Schema<A, I>) =>
+    api.request({
+      method: "POST",
+      path: `/chats/messages/${encodeURIComponent(messageId)}/cancel`,
+      idempotent: true,
+      schema
+    })
+
   /** A tool's call waits under its own id; other gates under that of the interrupt. */
   const resolve = (id: string, call: Effect.Effect<void, ApiFailure>, decision: "allow" | "deny") =>
     Effect.catchTag(call, "NotFound", () => post(`/interrupts/${encodeURIComponent(id)}/resolve`, { decision }))
@@ -95,13 +101,8 @@ export const make = (api: ApiClient.Service): ChatApi => {
         return { ...decoded, messages: [...decoded.messages].sort((a, b) => a.order - b.order) }
       }),
     stop: (chatId) => post(`${pathOf(chatId)}/stop`, undefined, true),
-    cancelMessage: (messageId) =>
-      api.request({
-        method: "POST",
-        path: `/chats/messages/${encodeURIComponent(messageId)}/cancel`,
-        idempotent: true,
-        schema: Chat.Message
-      }),
+    cancelMessage: (messageId) => cancel(messageId, Chat.Message),
+    withdraw: (messageId) => Effect.asVoid(cancel(messageId, nothing)),
     submit: (id, result) =>
       post(toolPath(id), {
         result:

@@ -7,6 +7,12 @@ import type { Json } from "../wire.js"
 import type { ChatApi } from "./chatApi.js"
 import type { ChatState } from "./chatState.js"
 
+/** Takes a chat as it came. */
+export const takeChat = (chatId: string, state: ChatState, data: Json): Effect.Effect<void, ApiFailure> => {
+  const outcome = state.apply({ _tag: "Chat", data, fields: undefined }, "reply")
+  return Either.isLeft(outcome) ? Effect.fail(decodeError(`chat ${chatId}`, outcome.left)) : Effect.void
+}
+
 /** Asks for the chat and then for its messages, which are then at least as new, and takes what is found. */
 export const lookAt = (
   chats: ChatApi,
@@ -18,6 +24,5 @@ export const lookAt = (
     const chat = yield* chats.raw(chatId)
     const messages = yield* chats.messages(chatId, chat, isKnown)
     for (const data of messages) state.apply({ _tag: "Message", data, fields: undefined }, "reply")
-    const outcome = state.apply({ _tag: "Chat", data: chat, fields: undefined }, "reply")
-    if (Either.isLeft(outcome)) return yield* decodeError(`chat ${chatId}`, outcome.left)
+    yield* takeChat(chatId, state, chat)
   })

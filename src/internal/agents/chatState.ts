@@ -38,6 +38,9 @@ const merged = (before: Json | undefined, data: Json, fields: ReadonlyArray<stri
 /** Whether an update was news, or why it is not what it should be. */
 export type Outcome = Either.Either<boolean, ParseResult.ParseError>
 
+/** What a call is while it waits for somebody. */
+const waiting: ReadonlySet<string> = new Set(["in_progress", "awaiting_input", "awaiting_approval"])
+
 const nothingNew: Outcome = Either.right(false)
 
 export interface ChatState {
@@ -49,6 +52,8 @@ export interface ChatState {
   readonly hasOutput: (runId: string) => boolean
   /** Whether the last word on what is under way was that nothing is. */
   readonly isIdle: () => boolean
+  /** Whether somebody is waited for, and it is not known who or for what. */
+  readonly isPuzzling: () => boolean
   /** Whether a message is known as it is in the end. */
   readonly isFinished: (id: string) => boolean
   /** A message with the text that is known of it. */
@@ -66,6 +71,7 @@ export const make = (): ChatState => {
   let rawChat: Json | undefined
   let chat: Chat.Chat | undefined
   let isIdle = false
+  let activeId: string | undefined
   let connection = 0
   const entries = new Map<string, Entry>()
   const runs = new Map<string, { readonly raw: Json; readonly run: Chat.Run }>()
@@ -106,6 +112,7 @@ export const make = (): ChatState => {
       // An update may name other fields alone, and say nothing of what is under way.
       if (fields === undefined || fields.includes("status") || fields.includes("active_run")) {
         isIdle = !Chat.isBusy(decoded)
+        activeId = decoded.activeRun?.id
         const { active_run: run } = data
         // It may hold less of the run than is known already.
         if (isJsonObject(run)) takeRun({ chat_id: decoded.id, ...runs.get(String(run.id))?.raw, ...run })
@@ -181,6 +188,12 @@ export const make = (): ChatState => {
     runs: () => Array.from(runs.values(), ({ run }) => run),
     hasOutput: (runId) => runs.get(runId)?.raw.output !== undefined,
     isIdle: () => isIdle,
+    isPuzzling: () => {
+      const active = activeId === undefined ? undefined : runs.get(activeId)?.run
+      const isWaiting = active === undefined ? chat?.status === "awaiting_input" : active.state === "input_required"
+      const calls = Array.from(entries.values()).flatMap(({ message }) => message?.toolInvocations ?? [])
+      return isWaiting && chat?.pendingInterrupts.length === 0 && !calls.some(({ status }) => waiting.has(status))
+    },
     isFinished: (id) => {
       const message = entries.get(id)?.message
       return message !== undefined && Chat.isFinished(message)
@@ -216,7 +229,11 @@ export const make = (): ChatState => {
           const id = String(update.data.id)
           return Either.map(takeRun(merged(runs.get(id)?.raw, update.data, update.fields)), (isNew) => {
             const run = runs.get(id)?.run
-            if (run !== undefined) isIdle = Chat.isOver(run.state)
+            if (!isNew || run === undefined) return isNew
+            if (!Chat.isOver(run.state)) {
+              activeId = id
+              isIdle = false
+            } else if (activeId === undefined || activeId === id) isIdle = true
             return isNew
           })
         }

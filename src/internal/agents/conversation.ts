@@ -15,7 +15,7 @@ import type * as Tool from "../../Tool.js"
 import { decodeError } from "../failure.js"
 import * as Metrics from "../metrics.js"
 import * as Payload from "../payload.js"
-import { scopedPermit } from "../permit.js"
+import { makeLine } from "../permit.js"
 import type { Json } from "../wire.js"
 import * as Attachments from "./attachments.js"
 import type * as Calls from "./calls.js"
@@ -45,7 +45,7 @@ export const make = <E, R>(
 ): Effect.Effect<Agents.Agent<R, E>> =>
   Effect.gen(function* () {
     const { api, chats, files } = dependencies
-    const turns = yield* Effect.makeSemaphore(1)
+    const takePlace = yield* makeLine
     const handlers = clientTools(tools)
     const toolConcurrency = Math.max(1, Math.floor(options.toolConcurrency ?? 8))
     const label = typeof agent === "string" ? agent : (agent.name ?? "ad-hoc")
@@ -107,7 +107,7 @@ export const make = <E, R>(
         Agents.ChatError,
         R | Scope.Scope
       > = Effect.gen(function* () {
-        yield* scopedPermit(turns)
+        yield* takePlace
         const started = generation
         const body = yield* bodyOf(text, options, output)
         return yield* runTurn<E, R>({
@@ -116,6 +116,7 @@ export const make = <E, R>(
           toolConcurrency,
           chatId,
           body,
+          wantsOutput: output !== undefined,
           onChat: (id) => {
             if (generation === started) chatId = id
           }

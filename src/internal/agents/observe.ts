@@ -4,38 +4,45 @@ import * as Stream from "effect/Stream"
 import type { FollowError } from "../../Agents.js"
 import type * as ApiClient from "../../ApiClient.js"
 import type * as Chat from "../../Chat.js"
-import { type ChatInterrupted, StreamInterrupted } from "../../InferenceError.js"
-import { follow } from "../follow.js"
+import { type ApiFailure, type ChatInterrupted, StreamInterrupted } from "../../InferenceError.js"
+import { follow, synced } from "../follow.js"
 import { sameJson } from "../wire.js"
 import { type ChatApi, pathOf } from "./chatApi.js"
 import * as ChatEvents from "./chatEvents.js"
-import { lookAt } from "./chatLook.js"
+import { lookAt, takeChat } from "./chatLook.js"
 import * as ChatState from "./chatState.js"
 
 /** What changed is taken out of the state by `news`. */
 const followChat = <A>(
   api: ApiClient.Service,
-  chats: ChatApi,
   chatId: string,
-  news: (state: ChatState.ChatState) => ReadonlyArray<A>
+  options: {
+    readonly look: (state: ChatState.ChatState) => Effect.Effect<void, ApiFailure>
+    readonly isOf: (update: ChatEvents.Update) => boolean
+    readonly news: (state: ChatState.ChatState) => ReadonlyArray<A>
+  }
 ): Stream.Stream<A, FollowError> =>
   Stream.suspend(() => {
+    const { look, isOf, news } = options
     const state = ChatState.make()
-    // What is finished does not change any more, and neither does what came before it.
-    const look = lookAt(chats, chatId, state, ({ id }) => state.isFinished(String(id)))
-    const taken = Effect.map(look, () => news(state))
+    const ids: ChatEvents.Ids = new Set([chatId])
+    const taken = Effect.map(look(state), () => news(state))
     return follow<A, ChatEvents.Update, ChatInterrupted>(api, api.settings.transport, {
       path: pathOf(chatId),
-      read: (frame) => ChatEvents.read(chatId, frame),
+      read: (frame) => ChatEvents.read(ids, frame),
       look: taken,
       poll: taken,
       end: () => undefined,
       unknown: () => [],
       isProgress: () => true,
       interrupted: (reason, detail) => Object.assign(new StreamInterrupted({ reason, detail }), { chatId }),
-      onOpen: Effect.sync(() => state.connected()),
-      update: (update, connection) => {
-        if (update._tag === "Chat" && update.fields === undefined) connection.isSynced = true
+      opened: (connection) =>
+        Effect.suspend(() => {
+          state.connected()
+          return synced(taken, connection)
+        }),
+      update: (update) => {
+        if (!isOf(update)) return Effect.succeed([])
         if (!state.isKnown(update)) return taken
         return Effect.sync(() => {
           state.apply(update, "stream")
@@ -53,22 +60,30 @@ export const messages = (
   chats: ChatApi,
   chatId: string
 ): Stream.Stream<Chat.Message, FollowError> =>
-  followChat(api, chats, chatId, (state) =>
-    state
-      .takeChanged()
-      .flatMap((entry) => state.view(entry) ?? [])
-      .filter(isShown)
-      .sort((a, b) => a.order - b.order)
-  )
+  followChat(api, chatId, {
+    // What is finished does not change any more, and neither does what came before it.
+    look: (state) => lookAt(chats, chatId, state, ({ id }) => state.isFinished(String(id))),
+    isOf: () => true,
+    news: (state) =>
+      state
+        .takeChanged()
+        .flatMap((entry) => state.view(entry) ?? [])
+        .filter(isShown)
+        .sort((a, b) => a.order - b.order)
+  })
 
 /** The chat itself as it changes. */
 export const chat = (api: ApiClient.Service, chats: ChatApi, chatId: string): Stream.Stream<Chat.Chat, FollowError> =>
   Stream.suspend(() => {
     let last: Chat.Chat | undefined
-    return followChat(api, chats, chatId, (state) => {
-      const now = state.chat()
-      if (now === undefined || sameJson(now, last)) return []
-      last = now
-      return [{ ...now, messages: [] }]
+    return followChat(api, chatId, {
+      look: (state) => Effect.flatMap(chats.raw(chatId), (data) => takeChat(chatId, state, data)),
+      isOf: ({ _tag }) => _tag === "Chat" || _tag === "Run",
+      news: (state) => {
+        const now = state.chat()
+        if (now === undefined || sameJson(now, last)) return []
+        last = now
+        return [{ ...now, messages: [] }]
+      }
     })
   })

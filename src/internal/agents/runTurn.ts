@@ -16,11 +16,11 @@ import type * as Files from "../../Files.js"
 import { type ApiFailure, type ChatInterrupted, DecodeError, StreamInterrupted } from "../../InferenceError.js"
 import type * as Tool from "../../Tool.js"
 import { decodeError } from "../failure.js"
-import { briefly, failWithoutProgress, follow, type Subject } from "../follow.js"
+import { briefly, failWithoutProgress, follow, type Subject, synced } from "../follow.js"
 import { startOwned } from "../owned.js"
 import { type Json, JsonObject } from "../wire.js"
 import * as Calls from "./calls.js"
-import { type ChatApi, pathOf } from "./chatApi.js"
+import { type ChatApi, isRefusal, pathOf } from "./chatApi.js"
 import * as ChatEvents from "./chatEvents.js"
 import { lookAt } from "./chatLook.js"
 import * as ChatState from "./chatState.js"
@@ -47,6 +47,7 @@ export interface Options<E, R> {
   /** The chat to go on with, if there is one yet. */
   readonly chatId: string | undefined
   readonly body: Json
+  readonly wantsOutput: boolean
   readonly onChat: (chatId: string) => void
 }
 
@@ -68,19 +69,21 @@ export const runTurn = <E, R>(
     const { api, chats } = options
     const { settings } = api
     const state = ChatState.make()
-    const turn = Turn.make(state, options.chatId === undefined)
+    const turn = Turn.make(state, { isNewChat: options.chatId === undefined, wantsOutput: options.wantsOutput })
     const events = yield* Mailbox.make<Chat.Event<E>, ChatError>(capacity)
     const fibers = yield* FiberSet.make<void>()
     const semaphore = yield* Effect.makeSemaphore(options.toolConcurrency)
     const context = yield* Effect.context<R>()
     // What the connection brings waits for the reply to the message, which tells what of it belongs to the turn.
     const begun = yield* Deferred.make<void>()
+    let isPosting = false
+    const ids: ChatEvents.Ids = new Set()
     // How it ended, as seen from here.
     let outcome: Turn.Ending | "lost" | undefined
 
     const tell = (event: Chat.Event<E>) => Effect.asVoid(events.offer(event))
 
-    const read = (reply: typeof Posted.Type): Effect.Effect<Turn.Posted, ApiFailure> =>
+    const read = (reply: typeof Posted.Type): Effect.Effect<string, ApiFailure> =>
       Effect.gen(function* () {
         const take = (data: Json | undefined) =>
           data === undefined
@@ -105,36 +108,54 @@ export const runTurn = <E, R>(
             detail: "it does not say which chat the message went to"
           })
         }
-        const posted = { chatId, userMessage, assistantMessage }
-        turn.begin(posted)
+        ids.add(chatId)
+        turn.begin({ chatId, userMessage, assistantMessage })
         options.onChat(chatId)
         yield* Deferred.succeed(begun, undefined)
-        return posted
+        return chatId
       })
 
-    const post = startOwned<Turn.Posted, ApiFailure>({
-      start: Effect.flatMap(
-        api.request({ method: "POST", path: "/agents/run", body: options.body, schema: Posted }),
-        read
-      ),
-      isSettled: () => outcome !== undefined,
-      undo: ({ chatId, userMessage }) =>
-        turn.isQueued() && userMessage !== undefined
-          ? Effect.catchAll(chats.cancelMessage(userMessage.id), () => chats.stop(chatId))
-          : chats.stop(chatId),
-      otherwise: "The turn of an interrupted chat may go on: the service did not confirm that it is stopped"
-    })
+    const isKnown = ({ id, order }: Json): boolean => {
+      const user = turn.userMessage()
+      return user === undefined || id === user.id || (typeof order === "number" && order <= user.order)
+    }
+    const lookAtChat = (chatId: string) => lookAt(chats, chatId, state, isKnown)
+
+    /** Stops the turn, or takes the message back while it is in the queue: what is under way then is another's. */
+    const undo = (chatId: string): Effect.Effect<void, ApiFailure> =>
+      Effect.suspend(() => {
+        const message = turn.userMessage()
+        if (message === undefined || !turn.isQueued()) return chats.stop(chatId)
+        const stopIfBegun = Effect.flatMap(lookAtChat(chatId), () =>
+          turn.isQueued() || turn.ending() !== undefined ? Effect.void : chats.stop(chatId)
+        )
+        return Effect.catchIf(chats.withdraw(message.id), isRefusal, () => stopIfBegun)
+      })
+
+    const post = Effect.flatMap(
+      startOwned<typeof Posted.Type, ApiFailure>({
+        start: api.request({ method: "POST", path: "/agents/run", body: options.body, schema: Posted }),
+        isSettled: () => outcome !== undefined,
+        undo: (reply) => {
+          const chatId = reply.assistant_message?.chat_id ?? reply.user_message?.chat_id ?? options.chatId
+          const known = Effect.flatMap(Deferred.isDone(begun), (isDone) =>
+            isDone ? Effect.void : Effect.ignore(read(reply))
+          )
+          return typeof chatId === "string" ? Effect.zipRight(known, undo(chatId)) : Effect.void
+        },
+        otherwise: "The turn of an interrupted chat may go on: the service did not confirm that it is stopped"
+      }),
+      read
+    )
 
     /** Follows the chat, and does what the turn leads to. */
     const pump = (chatId: string, onOpen: Effect.Effect<void>) => {
-      const interrupted = (reason: StreamInterrupted["reason"], detail?: string): ChatInterrupted =>
+      const interrupted = (reason: StreamInterrupted["reason"], detail: string | undefined): ChatInterrupted =>
         Object.assign(new StreamInterrupted({ reason, detail }), { chatId })
 
-      const isKnown = ({ id, order }: Json): boolean => {
-        const user = turn.userMessage()
-        return user === undefined || id === user.id || (typeof order === "number" && order <= user.order)
-      }
-      const look = lookAt(chats, chatId, state, isKnown)
+      ids.add(chatId)
+      const look = lookAtChat(chatId)
+      let connections = 0
 
       const calls = Calls.make<E, R>({
         ...options,
@@ -151,8 +172,8 @@ export const runTurn = <E, R>(
 
       type Steps = ReadonlyArray<Turn.Step>
 
-      /** The last steps, once it is sure that the turn is over and all of its messages are known. */
-      const close = (looks: number): Effect.Effect<Steps> =>
+      /** The last steps, once it is sure that the turn is over and all of its messages are known. `looks` are those that succeeded. */
+      const close = (looks: number, tries: number): Effect.Effect<Steps> =>
         Effect.suspend(() => {
           const steps = turn.steps()
           const end = turn.ending()
@@ -164,34 +185,52 @@ export const runTurn = <E, R>(
             outcome = end.ending
             return Effect.succeed([...steps, ...turn.close(end.ending)])
           }
-          const again = briefly(Effect.as(look, [])).pipe(Effect.delay(looks === 0 ? 0 : patience.pause))
-          return Effect.map(Effect.zipRight(again, close(looks + 1)), (more) => [...steps, ...more])
+          // If it cannot be seen now, it is tried again when there is news, or when there is none for long.
+          if (tries >= patience.looks) return Effect.succeed(steps)
+          return briefly(Effect.as(look, 1), 0).pipe(
+            Effect.delay(tries === 0 ? 0 : patience.pause),
+            Effect.flatMap((seen) => close(looks + seen, tries + 1)),
+            Effect.map((more) => [...steps, ...more])
+          )
         })
 
-      const advance = close(0)
-      const taken = Effect.zipRight(Deferred.await(begun), Effect.zipRight(look, advance))
+      const advance = close(0, 0)
+      const taken = Effect.zipRight(look, advance)
+      const takenOnceBegun = Effect.zipRight(Deferred.await(begun), taken)
+      /** Before it has begun there is nothing to be seen, and what holds it up may be that there is no connection. */
+      const takenIfBegun = Effect.flatMap(Deferred.isDone(begun), (isDone) =>
+        isDone ? taken : Effect.succeed<Steps>([])
+      )
 
       const subject: Subject<Turn.Step, ChatEvents.Update, ChatInterrupted> = {
         path: pathOf(chatId),
-        read: (frame) => ChatEvents.read(chatId, frame),
-        look: taken,
-        poll: taken,
+        read: (frame) => ChatEvents.read(ids, frame),
+        look: takenIfBegun,
+        poll: takenOnceBegun,
         end: (found) => (outcome === undefined ? undefined : found),
         unknown: ({ event, data }) => [unknown(event, data)],
         isProgress,
-        interrupted,
-        onOpen: Effect.zipRight(
-          Effect.sync(() => state.connected()),
-          onOpen
-        ),
+        interrupted: (reason, detail, error) =>
+          isPosting || error === undefined ? interrupted(reason, detail) : error,
+        opened: (connection) =>
+          Effect.suspend(() => {
+            state.connected()
+            connections++
+            // What happened while there was none.
+            return Effect.zipRight(
+              onOpen,
+              connections === 1 ? Effect.succeed<Steps>([]) : synced(takenIfBegun, connection)
+            )
+          }),
         update: (update, connection) =>
           Effect.flatMap(Deferred.await(begun), () => {
-            if (update._tag === "Chat" && update.fields === undefined) connection.isSynced = true
             // Nothing to merge it into.
             if (!state.isKnown(update)) return taken
             const outcome = state.apply(update, "stream")
             const odd = Either.isLeft(outcome) ? [unknown(ChatEvents.tableOf(update), update)] : []
-            return Effect.map(advance, (steps) => [...odd, ...steps])
+            if (update._tag === "Message" && update.fields === undefined) connection.isSynced = true
+            const next = !connection.isSynced && state.isPuzzling() ? synced(taken, connection) : advance
+            return Effect.map(next, (steps) => [...odd, ...steps])
           })
       }
 
@@ -204,7 +243,7 @@ export const runTurn = <E, R>(
               followed,
               Duration.decode(progressTimeout),
               isProgress,
-              () => interrupted("NoProgress"),
+              () => interrupted("NoProgress", undefined),
               turn.isWaiting
             )
       return bounded.pipe(
@@ -233,13 +272,14 @@ export const runTurn = <E, R>(
     }
 
     if (options.chatId === undefined) {
-      const { chatId } = yield* post
-      yield* pump(chatId, Effect.void)
+      isPosting = true
+      yield* pump(yield* post, Effect.void)
     } else {
       // Listening before the message is posted: nothing of the turn can be missed.
       const isOpen = yield* Deferred.make<void>()
       yield* pump(options.chatId, Effect.asVoid(Deferred.succeed(isOpen, undefined)))
       if (settings.transport === "stream") yield* Effect.raceFirst(Deferred.await(isOpen), events.await)
+      isPosting = true
       yield* post
     }
     // Handlers must not go on while the service is told to stop; waiting for them comes last.

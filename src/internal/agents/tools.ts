@@ -116,6 +116,14 @@ export const definition = (tool: Tool.Any): Effect.Effect<Json, InvalidRequest> 
     })
   )
 
+/** Takes what a schema throws for an issue, as it depends on what the model wrote. */
+export const orDefect =
+  (failure: (why: { readonly issues: ReadonlyArray<Issue> }) => Tool.Failure<never>) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Tool.Failure<never>, R> =>
+    Effect.catchAllDefect(effect, (defect) =>
+      Effect.fail(failure({ issues: [{ path: [], message: messageOf(defect) }] }))
+    )
+
 /** Answers a call of a client tool: its result in encoded form. */
 export const handle = <E, R>(
   spec: Extract<Tool.Spec<E, R>, { readonly type: "client" }>,
@@ -124,18 +132,20 @@ export const handle = <E, R>(
 ): Effect.Effect<unknown, Tool.Failure<E>, R> =>
   Effect.gen(function* () {
     const decode = Schema.decodeUnknown(App.toSchema(spec.params), { errors: "all" })
-    const decoded: unknown = yield* Effect.mapError(decode(args), (error) =>
-      Tool.Failure.InvalidArguments({ issues: issuesOf(error) })
+    const decoded: unknown = yield* Effect.suspend(() => decode(args)).pipe(
+      Effect.mapError((error) => Tool.Failure.InvalidArguments({ issues: issuesOf(error) })),
+      orDefect(Tool.Failure.InvalidArguments)
     )
     // Decoded by the schema that the handler's parameter is typed by.
     const result = yield* Effect.suspend(() => spec.handler(decoded as never, call)).pipe(
       Effect.catchAllCause((cause) => Effect.fail(Tool.Failure.HandlerFailed({ cause })))
     )
-    return spec.output === undefined
-      ? result
-      : yield* Effect.mapError(Schema.encodeUnknown(App.toSchema(spec.output), { errors: "all" })(result), (error) =>
-          Tool.Failure.InvalidResult({ issues: issuesOf(error) })
-        )
+    if (spec.output === undefined) return result
+    const encode = Schema.encodeUnknown(App.toSchema(spec.output), { errors: "all" })
+    return yield* Effect.suspend(() => encode(result)).pipe(
+      Effect.mapError((error) => Tool.Failure.InvalidResult({ issues: issuesOf(error) })),
+      orDefect(Tool.Failure.InvalidResult)
+    )
   })
 
 /** What the model reads where a call has no result. */

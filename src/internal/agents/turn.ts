@@ -1,7 +1,7 @@
 /** One turn of a chat: which of what is known of the chat belongs to it, what happens in it, and when it is over: protocol.md §7.7. */
 import * as Chat from "../../Chat.js"
 import { ChatFailed } from "../../InferenceError.js"
-import { isJsonObject } from "../wire.js"
+import { isJsonObject, sameJson } from "../wire.js"
 import type { ChatState, Entry } from "./chatState.js"
 
 /** The reply to the message that begins the turn. */
@@ -54,12 +54,25 @@ const isAnswered = ({ status }: Chat.ToolInvocation): boolean =>
 export const waitsForClient = ({ type, status }: Chat.ToolInvocation): boolean =>
   type === "client" && (status === "in_progress" || status === "awaiting_input")
 
-export const make = (state: ChatState, isNewChat: boolean): Turn => {
+export const make = (
+  state: ChatState,
+  options: {
+    readonly isNewChat: boolean
+    /** Whether it is for the sake of its structured output. */
+    readonly wantsOutput: boolean
+  }
+): Turn => {
+  const { isNewChat, wantsOutput } = options
   let posted: Posted | undefined
   let runId: string | undefined
-  /** Messages that were there when a queued message got its turn. */
+  /** Messages that were there before the turn, where their order does not tell. */
   let before: ReadonlySet<string> | undefined
+  /** Runs that were there before the turn. */
+  let runsBefore: ReadonlySet<string> = new Set()
   let hasBegun = false
+  /** The output of the chat as it was last, and whether it has become another one in this turn. */
+  let chatOutput: { readonly value: unknown } | undefined
+  let isOutputNew = isNewChat
   let wasBusy = false
   let status: string | undefined
   /** Changed messages that may turn out to belong to this turn. */
@@ -77,14 +90,17 @@ export const make = (state: ChatState, isNewChat: boolean): Turn => {
     if (posted === undefined) return undefined
     const { userMessage, assistantMessage } = posted
     runId ??= current(userMessage)?.runId ?? current(assistantMessage)?.runId
-    for (const run of state.runs()) {
-      if (run.id === runId || (userMessage !== undefined && run.userMessageId === userMessage.id)) {
-        runId = run.id
-        return run
-      }
-    }
-    return undefined
+    const runs = Array.from(state.runs())
+    const found =
+      runs.find(({ id, userMessageId }) => id === runId || (userMessage && userMessageId === userMessage.id)) ??
+      (runId === undefined && hasBegun ? runs.find(isFirst) : undefined)
+    runId ??= found?.id
+    return found
   }
+
+  /** Where nothing says whose run one is: the first that begins in the turn is that of the turn. */
+  const isFirst = (run: Chat.Run): boolean =>
+    run.userMessageId === undefined && !runsBefore.has(run.id) && (isNewChat || !Chat.isOver(run.state))
 
   const isQueued = () => current(posted?.userMessage)?.status === "queued" && ourRun() === undefined
 
@@ -92,8 +108,15 @@ export const make = (state: ChatState, isNewChat: boolean): Turn => {
   const checkBegun = () => {
     if (hasBegun || posted === undefined || isQueued()) return
     hasBegun = true
-    if (posted.userMessage?.status === "queued") before = new Set(Array.from(state.entries(), ({ id }) => id))
+    const { userMessage, assistantMessage } = posted
+    const isOrdered = userMessage?.status !== "queued" && (userMessage ?? assistantMessage) !== undefined
+    if (!isOrdered) before = new Set(Array.from(state.entries(), ({ id }) => id))
+    runsBefore = new Set(Array.from(state.runs(), ({ id }) => id))
   }
+
+  /** The order after which the messages of the turn come. */
+  const start = (): number =>
+    posted?.userMessage?.order ?? (posted?.assistantMessage?.order ?? Number.NEGATIVE_INFINITY) - 1
 
   const isOurs = ({ id, message }: Entry): boolean => {
     if (posted === undefined || message === undefined || !hasBegun) return false
@@ -101,8 +124,7 @@ export const make = (state: ChatState, isNewChat: boolean): Turn => {
     if (id === userMessage?.id || id === assistantMessage?.id) return true
     if (runId !== undefined && message.runId !== undefined) return message.runId === runId
     // Without the ids of runs their order tells. Other messages of users begin turns of their own.
-    const isLater = message.order > (userMessage?.order ?? Number.NEGATIVE_INFINITY)
-    return message.role !== "user" && isLater && !before?.has(id)
+    return message.role !== "user" && message.order > start() && !before?.has(id)
   }
 
   const ours = (): ReadonlyArray<Chat.Message> =>
@@ -179,8 +201,25 @@ export const make = (state: ChatState, isNewChat: boolean): Turn => {
     return [tell(Chat.Event.Status({ status: run.state, run, output: undefined }))]
   }
 
-  const outputOf = (run: Chat.Run | undefined): unknown =>
-    run !== undefined && state.hasOutput(run.id) ? run.output : state.chat()?.output
+  /** Chats keep the output of the turn before. */
+  const checkOutput = () => {
+    const chat = state.chat()
+    if (chat === undefined) return
+    if (hasBegun && chatOutput !== undefined && !sameJson(chat.output, chatOutput.value)) isOutputNew = true
+    chatOutput = { value: chat.output }
+  }
+
+  /** What the run says, the call with which a model gives it, or what the chat says if that is news. */
+  const output = (): { readonly value: unknown } | undefined => {
+    const run = ourRun()
+    if (run !== undefined && state.hasOutput(run.id)) return { value: run.output }
+    const calls = ours().flatMap(({ toolInvocations }) => toolInvocations)
+    const finish = calls.findLast(
+      ({ type, name, status }) => `${type} ${name} ${status}` === "internal finish completed"
+    )
+    if (finish !== undefined) return { value: finish.arguments }
+    return isOutputNew && chatOutput?.value !== undefined ? chatOutput : undefined
+  }
 
   return {
     begin: (reply) => {
@@ -191,6 +230,7 @@ export const make = (state: ChatState, isNewChat: boolean): Turn => {
     steps: () => {
       for (const entry of state.takeChanged()) undecided.add(entry)
       checkBegun()
+      checkOutput()
       const run = ourRun()
       if (hasBegun && !state.isIdle()) wasBusy = true
       const entries = Array.from(undecided).sort((a, b) => (a.message?.order ?? 0) - (b.message?.order ?? 0))
@@ -199,9 +239,11 @@ export const make = (state: ChatState, isNewChat: boolean): Turn => {
           undecided.delete(entry)
           return messageSteps(entry)
         }
-        // Which messages are this turn's is not known for good before its run is.
-        if (run !== undefined) undecided.delete(entry)
-        return entry.message === undefined ? [] : answersOf(entry.message, false)
+        const { message } = entry
+        // Which messages are this turn's is not known for good before its run is, except for those from before it.
+        if (run !== undefined || (message !== undefined && hasBegun && message.order <= start()))
+          undecided.delete(entry)
+        return message === undefined ? [] : answersOf(message, false)
       })
       return hasBegun ? [...found, ...gateSteps(), ...statusSteps()] : found
     },
@@ -223,11 +265,8 @@ export const make = (state: ChatState, isNewChat: boolean): Turn => {
 
     isComplete: () => {
       const last = lastAssistant()
-      return (
-        last !== undefined &&
-        ours().every(Chat.isFinished) &&
-        (last.toolInvocations.length === 0 || outputOf(ourRun()) !== undefined)
-      )
+      const mayHaveOutput = wantsOutput || (last !== undefined && last.toolInvocations.length > 0)
+      return last !== undefined && ours().every(Chat.isFinished) && (!mayHaveOutput || output() !== undefined)
     },
 
     isSettled: () => ours().every(Chat.isFinished),
@@ -241,10 +280,10 @@ export const make = (state: ChatState, isNewChat: boolean): Turn => {
               .flatMap((entry) => state.view(entry) ?? [])
               .filter((message) => !isHidden(message))
           : []
-      const output = ending === "completed" ? outputOf(run) : undefined
+      const value = ending === "completed" ? output()?.value : undefined
       return [
         ...unfinished.map((message) => tell(Chat.Event.Message({ message }))),
-        tell(Chat.Event.Status({ status: ending, run: run && { ...run, state: ending, output }, output }))
+        tell(Chat.Event.Status({ status: ending, run: run && { ...run, state: ending, output: value }, output: value }))
       ]
     },
 
