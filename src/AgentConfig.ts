@@ -81,7 +81,7 @@ export interface Hook {
   readonly handler?: string | undefined
   /** Whether the agent goes on without waiting. */
   readonly async?: boolean | undefined
-  /** In whole seconds. */
+  /** The service counts it in whole seconds: it is rounded up to them. */
   readonly timeout?: Duration.DurationInput | undefined
   /** What becomes of a gate that nobody resolves. */
   readonly defaultResolution?: "allow" | "deny" | undefined
@@ -101,12 +101,12 @@ export interface ContextField {
 }
 
 /**
- * What an agent is.
+ * What an agent is. Write `{ … } satisfies AgentConfig.Any` where one is kept in a variable: its type then still tells what the tools need.
  *
  * @since 0.1.0
  * @category models
  */
-export interface AgentConfig<Tools extends ReadonlyArray<Tool.Any> = ReadonlyArray<Tool.Any>> {
+export interface AgentConfig<out Tools extends ReadonlyArray<Tool.Any> = readonly []> {
   readonly coreApp: CoreApp
   readonly name?: string | undefined
   readonly description?: string | undefined
@@ -121,6 +121,14 @@ export interface AgentConfig<Tools extends ReadonlyArray<Tool.Any> = ReadonlyArr
   /** The form of the structured output. `agent.run` sets it for its turn. */
   readonly outputSchema?: App.SchemaOrFields | undefined
 }
+
+/**
+ * What any agent is, whatever its tools need.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Any extends AgentConfig<ReadonlyArray<Tool.Any>> {}
 
 /**
  * One version of an agent that is stored at the service. What it is made of is as it comes.

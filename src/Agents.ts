@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { AgentConfig, InternalToolGroup, Stored, Version } from "./AgentConfig.js"
+import type { AgentConfig, Any, InternalToolGroup, Stored, Version } from "./AgentConfig.js"
 import * as ApiClient from "./ApiClient.js"
 import type * as App from "./App.js"
 import type * as Chat from "./Chat.js"
@@ -155,7 +155,7 @@ export interface Create {
     }
   ): Effect.Effect<Agent<Tool.Requirements<Tools[number]>, Tool.Errors<Tools[number]>>, never, never>
   <const Tools extends ReadonlyArray<Tool.Any> = readonly []>(
-    agent: AgentConfig<Tools>,
+    agent: string | AgentConfig<Tools>,
     options?: Options
   ): Effect.Effect<Agent<Tool.Requirements<Tools[number]>, Tool.Errors<Tools[number]>>, never, never>
 }
@@ -187,7 +187,7 @@ export interface Service {
   readonly deny: (id: string, reason?: string) => Effect.Effect<void, ApiFailure>
   readonly list: (query?: ListQuery) => Stream.Stream<Stored, ApiFailure>
   readonly get: (idOrRef: string) => Effect.Effect<Stored, ApiFailure>
-  readonly save: (options: SaveOptions, config?: AgentConfig) => Effect.Effect<Stored, ApiFailure | FileError>
+  readonly save: (options: SaveOptions, config?: Any) => Effect.Effect<Stored, ApiFailure | FileError>
   readonly update: (
     id: string,
     changes: { readonly name?: string; readonly title?: string }
@@ -268,7 +268,7 @@ export const create: {
     options?: Options & { readonly tools?: Tools }
   ): Effect.Effect<Agent<Tool.Requirements<Tools[number]>, Tool.Errors<Tools[number]>>, never, Agents>
   <const Tools extends ReadonlyArray<Tool.Any> = readonly []>(
-    agent: AgentConfig<Tools>,
+    agent: string | AgentConfig<Tools>,
     options?: Options
   ): Effect.Effect<Agent<Tool.Requirements<Tools[number]>, Tool.Errors<Tools[number]>>, never, Agents>
 } = <Tools extends ReadonlyArray<Tool.Any>>(
@@ -443,10 +443,7 @@ export const get = (idOrRef: string): Effect.Effect<Stored, ApiFailure, Agents> 
  * @since 0.1.0
  * @category stored agents
  */
-export const save = (
-  options: SaveOptions,
-  config?: AgentConfig
-): Effect.Effect<Stored, ApiFailure | FileError, Agents> =>
+export const save = (options: SaveOptions, config?: Any): Effect.Effect<Stored, ApiFailure | FileError, Agents> =>
   Effect.flatMap(Agents, (agents) => agents.save(options, config))
 
 /**

@@ -442,6 +442,16 @@ export const isBusy = (chat: Chat): boolean =>
     ? chat.status === "busy" || chat.status === "awaiting_input"
     : !isOver(chat.activeRun.state)
 
+/** A call as its result leaves it. */
+const answered = <F>({
+  invocation,
+  result,
+  failure
+}: Extract<Event<F>, { readonly _tag: "ToolResult" }>): ToolInvocation => {
+  const isOver = ["completed", "failed", "cancelled"].includes(invocation.status)
+  return isOver ? invocation : { ...invocation, result, status: failure === undefined ? "completed" : "failed" }
+}
+
 /**
  * Consumes the events of a turn and gives what it came to: what `agent.sendMessage` is to `agent.chat`.
  *
@@ -465,10 +475,12 @@ export const isBusy = (chat: Chat): boolean =>
 export const reply = <F, E, R>(events: Stream.Stream<Event<F>, E, R>): Effect.Effect<Reply, E, R> =>
   Effect.suspend(() => {
     const byId = new Map<string, Message>()
+    const results = new Map<string, ToolInvocation>()
     let run: Run | undefined
     let output: unknown
     const note = (event: Event<F>) => {
       if (event._tag === "Message") byId.set(event.message.id, event.message)
+      if (event._tag === "ToolResult") results.set(event.id, answered(event))
       if (event._tag === "Status") {
         run = event.run ?? run
         output = event.output
@@ -477,7 +489,10 @@ export const reply = <F, E, R>(events: Stream.Stream<Event<F>, E, R>): Effect.Ef
     return Effect.map(
       Stream.runForEach(events, (event) => Effect.sync(() => note(event))),
       (): Reply => {
-        const messages = Array.from(byId.values()).sort((a, b) => a.order - b.order)
+        const messages = Array.from(byId.values(), (message) => ({
+          ...message,
+          toolInvocations: message.toolInvocations.map((invocation) => results.get(invocation.id) ?? invocation)
+        })).sort((a, b) => a.order - b.order)
         const message = messages.findLast(({ role }) => role === "assistant")
         return {
           chatId: run?.chatId ?? messages[0]?.chatId,

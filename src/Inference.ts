@@ -110,7 +110,7 @@ const checkKey =
       : Effect.succeed(key)
 
 const sayWhereToGetKey = (error: ConfigError.ConfigError): ConfigError.ConfigError =>
-  error._op === "MissingData" ? ConfigError.MissingData([...error.path], `${error.message}. ${whereToGetOne}.`) : error
+  error._op === "MissingData" ? ConfigError.MissingData([...error.path], `no API key is set. ${whereToGetOne}.`) : error
 
 const fromConfig = (options: ConfigOptions): Effect.Effect<Options, ConfigError.ConfigError> =>
   Effect.gen(function* () {

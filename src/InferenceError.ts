@@ -124,7 +124,7 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("Invali
   override get message() {
     const issues = this.issues.map(formatIssue).filter((issue) => issue !== this.detail)
     return this.status === undefined
-      ? `The request${this.app ? ` to ${this.app}` : ""} was not sent: ${issues.join("; ")}. Correct the input.`
+      ? `The request${this.app ? ` to ${this.app}` : ""} was not sent: ${issues.join("; ").replace(/[.?]?$/, ".")} Correct the input.`
       : describe(
           { ...this, detail: [this.detail, issues.join("; ")].filter(Boolean).join(": ") },
           "was refused",
@@ -300,13 +300,17 @@ export class DecodeError extends Schema.TaggedError<DecodeError>()("DecodeError"
   ...reply,
   /** What was decoded, such as `output of acme/echo`. */
   subject: Schema.String,
-  path: Schema.Array(Schema.Union(Schema.String, Schema.Number))
+  path: Schema.Array(Schema.Union(Schema.String, Schema.Number)),
+  /** The chat that keeps what the model gave as its structured output. */
+  chatId: Schema.optional(Schema.String)
 }) {
   override get message() {
     const where = this.path.length === 0 ? "" : ` at ${formatPath(this.path)}`
     const next = this.taskId
       ? `The task keeps its output: read it as it came with Tasks.get("${this.taskId}").`
-      : "If the service changed, update this package."
+      : this.chatId
+        ? `Ask again, or say more of it in the descriptions of its fields. It is as it came in Agents.getChat("${this.chatId}").`
+        : "If the service changed, update this package."
     return `The ${this.subject} is not as expected${where}: ${(this.detail ?? "").replace(/\.?$/, ".")} ${next}`
   }
 }
@@ -376,12 +380,32 @@ export class StreamInterrupted extends Schema.TaggedError<StreamInterrupted>()("
 export type TaskInterrupted = StreamInterrupted & { readonly taskId: string }
 
 /**
+ * Makes a {@link TaskInterrupted}, as a stand-in for the service may have to.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const taskInterrupted = (
+  props: ConstructorParameters<typeof StreamInterrupted>[0] & { readonly taskId: string }
+): TaskInterrupted => Object.assign(new StreamInterrupted(props), { taskId: props.taskId })
+
+/**
  * A {@link StreamInterrupted} of a turn: look at the chat with `Agents.getChat(error.chatId)`.
  *
  * @since 0.1.0
  * @category unions
  */
 export type ChatInterrupted = StreamInterrupted & { readonly chatId: string }
+
+/**
+ * Makes a {@link ChatInterrupted}, as a stand-in for the service may have to.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const chatInterrupted = (
+  props: ConstructorParameters<typeof StreamInterrupted>[0] & { readonly chatId: string }
+): ChatInterrupted => Object.assign(new StreamInterrupted(props), { chatId: props.chatId })
 
 /**
  * A turn of a chat did not come to its end as it should. `Failed`: the agent or its model failed. `Cancelled`: somebody stopped it,

@@ -14,7 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type { AgentConfig } from "./AgentConfig.js"
+import type * as AgentConfig from "./AgentConfig.js"
 import type * as BaseApp from "./BaseApp.js"
 import { type FileError, InvalidRequest } from "./InferenceError.js"
 import { encode as encodeAgent } from "./internal/agents/config.js"
@@ -38,7 +38,7 @@ export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray
    * Agents that callers may name, by their references `namespace/name` or `namespace/name@version`. Their models are among the apps. The
    * handlers of client tools run where the callers are, and not here.
    */
-  readonly agents?: { readonly [ref: string]: AgentConfig } | undefined
+  readonly agents?: { readonly [ref: string]: AgentConfig.Any } | undefined
   /** The key that clients must send. Without it any key will do. */
   readonly apiKey?: Redacted.Redacted<string> | undefined
   /** Where files are kept. Without it in a temporary directory, which goes with the server. */
@@ -115,13 +115,11 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
   })
 
 /** An agent that cannot be served is a mistake in the program, as an app without a handler is. */
-const template = ([ref, config]: readonly [string, AgentConfig]) =>
+const template = ([ref, config]: readonly [string, AgentConfig.Any]) =>
   Effect.gen(function* () {
     const encoded = yield* encodeAgent(config)
     const json = yield* withFilesUploaded(ref, encoded, () =>
-      Effect.fail(
-        new InvalidRequest({ app: ref, issues: [{ path: ["agents"], message: "its files must be at URLs" }] })
-      )
+      Effect.fail(new InvalidRequest({ issues: [{ path: ["agents", ref], message: "its files must be at URLs" }] }))
     )
     return { ref, config: isJsonObject(json) ? json : {} }
   })

@@ -173,22 +173,22 @@ export interface Common {
  * @category types
  */
 export type Arguments<Params extends App.SchemaOrFields> = App.SchemaOrFields extends Params
-  ? UsePipeForOptionalWith
+  ? NameTheSchemaOrUsePipe
   : Schema.Schema.Type<App.ToSchema<Params>>
 
 /**
- * What the arguments of a handler are where TypeScript cannot tell: it does not look into calls such as
- * `Schema.optionalWith(Schema.Int, { default: () => 2 })` beside a handler. Write `Schema.Int.pipe(Schema.optionalWith(…))`, or put the
- * fields into `Schema.Struct`.
+ * What the arguments of a handler are where TypeScript cannot tell: beside a handler it does not look into calls of functions that could
+ * also stand in a pipe, such as `Schema.optionalWith(Schema.Int, { default: () => 2 })`, `Schema.transform` and `Schema.annotations`.
+ * Write `Schema.Int.pipe(Schema.optionalWith(…))`, or make the schema in a `const` of its own.
  *
  * @since 0.1.0
  * @category types
  */
-export interface UsePipeForOptionalWith {
-  readonly [useOptionalWithInPipe]: never
+export interface NameTheSchemaOrUsePipe {
+  readonly [nameTheSchemaOrUsePipe]: never
 }
 
-declare const useOptionalWithInPipe: unique symbol
+declare const nameTheSchemaOrUsePipe: unique symbol
 
 /**
  * What the handler of a tool gives: what its `output` says, or else any JSON value, with files.
@@ -277,7 +277,9 @@ export const make: {
  * @since 0.1.0
  * @category models
  */
-export type AppOptions<A extends Tasks.AppOrName, Name> = Common & {
+export type AppOptions<A extends Tasks.AppOrName, Name> = Omit<Common, "description"> & {
+  /** What the tool does and when to use it, for the model. Default: the description of the app's contract. */
+  readonly description?: string | undefined
   /** Fields of the input that are not left to the model. */
   readonly input?: (A extends App.Any ? Partial<Tasks.InputOf<A, Name>> : unknown) | undefined
   /** Parameters of the app's setup. */
@@ -314,7 +316,12 @@ export const app = <
   options: AppOptions<A, Fn>
 ): Tool<Name, never, never> => {
   const { input, setup, sessionEnabled } = options
-  return tool(name, options, { type: "app", app, function: options.function, input, setup, sessionEnabled })
+  const description = options.description ?? (typeof app === "string" ? undefined : app.description) ?? ""
+  return tool(
+    name,
+    { ...options, description },
+    { type: "app", app, function: options.function, input, setup, sessionEnabled }
+  )
 }
 
 /**

@@ -32,6 +32,8 @@ const config = { coreApp: "acme/llm", systemPrompt: "Be brief.", tools: [add] } 
 
 const agent = Agents.create(config)
 
+const named = (name: string) => Tool.make(name, { description: "", handler: () => Effect.void })
+
 /** A chat that exists, and of which the last turn is over. */
 const known = Agents.create(config, { chatId: "c1" })
 
@@ -226,6 +228,11 @@ describe("a turn", () => {
         [Effect.flatMap(Agents.create(""), (a) => a.sendMessage("hi")), "agent"],
         [Effect.flatMap(agent, (a) => a.sendMessage(" ")), "text"],
         [Effect.flatMap(agent, (a) => a.run("hi", { when: Schema.DateFromSelf })), "outputSchema"],
+        [
+          Effect.flatMap(Agents.create({ coreApp: "a/b", tools: [named("two words")] }), (a) => a.sendMessage("hi")),
+          "tools"
+        ],
+        [Effect.flatMap(Agents.create({ coreApp: "a/b", tools: [named("finish")] }), (a) => a.run("hi", {})), "tools"],
         [Effect.flatMap(agent, (a) => a.getChat()), "chatId"]
       ]
       for (const [way, word] of ways) {
@@ -860,6 +867,134 @@ describe("what is done with a chat", () => {
     })
   )
 })
+
+describe("the output of a turn that is no object", () => {
+  const Cities = Schema.Array(Schema.String)
+  const Answer = Schema.Union(Schema.Struct({ yes: Schema.String }), Schema.Struct({ no: Schema.String }))
+  const turn = <A, E>(output: unknown, run: Effect.Effect<A, E, Agents.Agents>) =>
+    using(
+      {
+        [post]: T.data(C.posted()),
+        [streamOf]: T.ndjson(working, C.ready("m2", "Here."), C.run("completed", { output }), C.idle),
+        [stop]: T.data(null)
+      },
+      run
+    )
+
+  it.effect("is asked for as a field of one, and taken out of it", () =>
+    Effect.gen(function* () {
+      const list = yield* turn(
+        { result: ["Oslo"] },
+        Effect.flatMap(agent, (agent) => agent.run("Which cities?", Cities))
+      )
+      assert.deepStrictEqual(list.result, ["Oslo"])
+      assert.deepNestedPropertyVal(T.jsonOf(list.service.sent[0]), "agent_config.output_schema", {
+        type: "object",
+        properties: { result: { type: "array", items: { type: "string" } } },
+        required: ["result"]
+      })
+      for (const output of [{ result: { yes: "of course" } }, { yes: "of course" }]) {
+        const { result } = yield* turn(
+          output,
+          Effect.flatMap(agent, (agent) => agent.run("Is it?", Answer))
+        )
+        assert.deepStrictEqual(result, { yes: "of course" })
+      }
+    })
+  )
+
+  it.effect("is taken as it comes from an agent that is stored: its schema is its own", () =>
+    Effect.gen(function* () {
+      const { result } = yield* turn(
+        { result: "x" },
+        Effect.flatMap(Agents.create("acme/helper"), (agent) => agent.run("?", { result: Schema.String }))
+      )
+      assert.deepStrictEqual(result, { result: "x" })
+    })
+  )
+
+  it.effect("says what to do where it does not fit", () =>
+    Effect.gen(function* () {
+      const { result } = yield* turn(
+        { result: [1] },
+        Effect.flip(Effect.flatMap(agent, (agent) => agent.run("Which cities?", Cities)))
+      )
+      assert.propertyVal(result, "_tag", "DecodeError")
+      assert.include(result.message, "Ask again")
+      assert.include(result.message, 'Agents.getChat("c1")')
+    })
+  )
+})
+
+describe("a tool that needs approval, of an agent that is stored", () => {
+  const remove = Tool.make("remove", { description: "", requireApproval: true, handler: () => Effect.succeed("gone") })
+  const hi = Effect.flatMap(Agents.create("acme/janitor", { tools: [remove, add] }), (agent) =>
+    Effect.zipRight(agent.sendMessage("hi"), agent.sendMessage("again"))
+  )
+  const janitor = (...tools: ReadonlyArray<T.Json>) =>
+    T.data({ id: "a1", version: { id: "v1", tools: [{ name: "add" }, ...tools] } })
+
+  it.effect("is not run where the agent does not ask for it", () =>
+    Effect.gen(function* () {
+      for (const tools of [[], [{ name: "remove" }], [{ name: "remove", require_approval: false }]]) {
+        const { result, service } = yield* using({ "GET /agents/acme/janitor": janitor(...tools) }, Effect.flip(hi))
+        assert.propertyVal(result, "_tag", "InvalidRequest")
+        assert.include(result.message, "tools.remove")
+        assert.strictEqual(service.count(post), 0)
+      }
+    })
+  )
+
+  it.effect("is looked up once", () =>
+    Effect.gen(function* () {
+      const { service } = yield* using(
+        {
+          "GET /agents/acme/janitor": janitor({ name: "remove", require_approval: true }),
+          [post]: T.data(C.posted()),
+          [streamOf]: T.ndjson(...simple)
+        },
+        hi
+      )
+      assert.strictEqual(service.count(post), 2)
+      assert.strictEqual(service.count("GET /agents/acme/janitor"), 1)
+    })
+  )
+})
+
+it.effect("a reply has the calls of the turn as their results left them", () =>
+  Effect.gen(function* () {
+    const call = (id: string, name: string, fields: T.Json = {}) => C.invocation(id, name, { a: 1, b: 2 }, fields)
+    const calls = [call("i1", "add"), call("i2", "unheard_of"), call("i3", "draw", { type: "app" })]
+    const drawn = { ...call("i3", "draw", { type: "app" }), status: "completed", result: "a cat" }
+    const { result } = yield* using(
+      {
+        [post]: T.data(C.posted()),
+        [streamOf]: T.ndjson(
+          working,
+          C.message("m2", { status: "ready", tool_invocations: calls }),
+          T.pause("1 second"),
+          C.message("m2", { status: "ready", tool_invocations: [...calls.slice(0, 2), drawn] }),
+          C.ready("m4", "Done."),
+          C.run("completed"),
+          C.idle
+        ),
+        "POST /tools/i1": T.data(null),
+        "POST /tools/i2": T.data(null)
+      },
+      Effect.flatMap(agent, (agent) => agent.sendMessage("hi"))
+    )
+    assert.deepStrictEqual(
+      result.messages
+        .find(({ id }) => id === "m2")
+        ?.toolInvocations.map(({ status, result }) => [status, result?.slice(0, 10)]),
+      [
+        ["completed", "3"],
+        ["failed", '{"status":'],
+        ["completed", "a cat"]
+      ]
+    )
+  })
+)
 
 describe("agents that are stored", () => {
   const stored = { id: "a1", namespace: "acme", name: "helper", version_id: "v1", version: { id: "v1", tools: [{}] } }

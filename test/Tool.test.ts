@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import type { AgentConfig } from "effect-inferencesh/AgentConfig"
+import type { Any } from "effect-inferencesh/AgentConfig"
 import * as App from "effect-inferencesh/App"
 import * as File from "effect-inferencesh/File"
 import * as Tool from "effect-inferencesh/Tool"
@@ -315,8 +315,7 @@ describe("a handler", () => {
 })
 
 describe("an agent on the wire", () => {
-  const encode = (config: AgentConfig) =>
-    Effect.map(Config.encode(config), (json): unknown => JSON.parse(JSON.stringify(json)))
+  const encode = (config: Any) => Effect.map(Config.encode(config), (json): unknown => JSON.parse(JSON.stringify(json)))
 
   it.effect("says all that there is to say of it", () =>
     Effect.gen(function* () {
@@ -371,6 +370,32 @@ describe("an agent on the wire", () => {
       assert.include(twice.message, "twice")
       const unnamed = yield* Effect.flip(Config.encode({ coreApp: "" }))
       assert.deepStrictEqual(unnamed.issues[0]?.path, ["coreApp"])
+    })
+  )
+
+  it.effect("is refused where a tool of its own would stand for the one that gives its output", () =>
+    Effect.gen(function* () {
+      const tools = [Tool.make("finish", { description: "", handler: () => Effect.void })]
+      for (const more of [{ internalTools: { finish: true } }, { outputSchema: { sum: Schema.Number } }]) {
+        const error = yield* Effect.flip(Config.encode({ coreApp: "acme/llm", tools, ...more }))
+        assert.deepStrictEqual(error.issues[0]?.path, ["tools", "finish"])
+      }
+      yield* Config.encode({ coreApp: "acme/llm", tools })
+    })
+  )
+
+  it.effect("is refused where its output is no object", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Config.encode({ coreApp: "acme/llm", outputSchema: Schema.Array(Schema.Int) }))
+      assert.deepStrictEqual(error.issues[0]?.path, ["outputSchema"])
+    })
+  )
+
+  it.effect("has hooks whose timeouts are whole seconds, and never none", () =>
+    Effect.gen(function* () {
+      const hook = { event: "agent.start", type: "gate", timeout: "30 millis" } as const
+      const config = yield* Config.encode({ coreApp: "acme/llm", hooks: [hook] })
+      assert.deepNestedPropertyVal(config, "hooks[0].timeout", 1)
     })
   )
 })

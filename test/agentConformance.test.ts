@@ -466,14 +466,17 @@ describe("a client and a server of agents that follow the protocol", () => {
   it.live("an agent that cannot be served is a defect of the program, and says which", () =>
     Effect.gen(function* () {
       const bad = Tool.make("bad", { description: "", params: { at: Schema.DateFromSelf }, handler: () => Effect.void })
-      const served = NodeInference.layerLocal({
-        apps: [obedient],
-        agents: { "acme/bad": { coreApp: obedient.app, tools: [bad] } }
-      })
-      const exit = yield* Effect.exit(Effect.provide(Effect.void, served))
-      if (Exit.isSuccess(exit)) return assert.fail("it was served")
-      assert.isTrue(Cause.isDie(exit.cause))
-      assert.include(Cause.pretty(exit.cause), "tools.bad.params")
+      for (const [ref, agent, why] of [
+        ["acme/bad", { coreApp: obedient.app, tools: [bad] }, "tools.bad.params"],
+        ["bad", { coreApp: obedient.app }, "agents.bad: expected a reference of the form namespace/name"],
+        ["acme/bad", { coreApp: "acme/unheard_of" }, "agents.acme/bad.core_app"]
+      ] as const) {
+        const served = NodeInference.layerLocal({ apps: [obedient], agents: { [ref]: agent } })
+        const exit = yield* Effect.exit(Effect.provide(Effect.void, served))
+        if (Exit.isSuccess(exit)) return assert.fail("it was served")
+        assert.isTrue(Cause.isDie(exit.cause))
+        assert.include(Cause.pretty(exit.cause), why)
+      }
     })
   )
 })

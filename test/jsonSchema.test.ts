@@ -37,9 +37,32 @@ describe("toJsonSchema", () => {
       }),
       {
         times: { type: "integer", default: 2 },
-        at: { type: "string", default: "1970-01-01T00:00:00.000Z", description: "a potentially invalid Date instance" },
+        at: { type: "string", format: "date-time", default: "1970-01-01T00:00:00.000Z" },
         tags: { anyOf: [{ type: "array", items: { type: "string" } }, { type: "null" }], default: ["a"] },
         annotated: { type: "number", default: 3 }
+      }
+    )
+  })
+
+  it("says what times look like, and what is said of schemas of other wire forms", () => {
+    const described = (schema: Schema.Schema.AnyNoContext) => schema.annotations({ description: "D", title: "T" })
+    const said = { title: "T", description: "D" }
+    assert.deepStrictEqual(
+      propertiesOf({
+        at: described(Schema.DateTimeUtc),
+        on: Schema.DateFromString,
+        list: Schema.Array(Schema.DateTimeUtc),
+        count: described(Schema.NumberFromString),
+        word: described(Schema.Trim),
+        field: Schema.propertySignature(described(Schema.Date)).annotations({ description: "the field" })
+      }),
+      {
+        at: { type: "string", format: "date-time", ...said },
+        on: { type: "string", format: "date-time" },
+        list: { type: "array", items: { type: "string", format: "date-time" } },
+        count: { type: "string", ...said },
+        word: { type: "string", ...said },
+        field: { type: "string", format: "date-time", title: "T", description: "the field" }
       }
     )
   })

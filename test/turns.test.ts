@@ -32,6 +32,10 @@ const calling = (...calls: ReadonlyArray<T.Json>) => C.message("m2", { status: "
 
 const routes = (service: T.Service) => service.sent.map(({ route }) => route)
 
+class NoCity extends Data.TaggedError("NoCity")<{ readonly city: string }> {}
+
+class NoTown extends Schema.TaggedError<NoTown>()("NoTown", { town: Schema.String }) {}
+
 class Broken extends Data.TaggedError("Broken")<{ readonly message: string }> {}
 
 const tools = [
@@ -42,6 +46,9 @@ const tools = [
   }),
   Tool.make("fail", { description: "", handler: () => new Broken({ message: "no luck" }) }),
   Tool.make("die", { description: "", handler: () => Effect.dieMessage("a defect") }),
+  Tool.make("plain", { description: "", handler: () => Effect.fail({ code: 5 }) }),
+  Tool.make("tagged", { description: "", handler: () => new NoCity({ city: "Q" }) }),
+  Tool.make("schema", { description: "", handler: () => new NoTown({ town: "Q" }) }),
   Tool.make("slow", { description: "", handler: () => Effect.as(Effect.sleep("1 minute"), "slowly") })
 ] as const
 
@@ -77,13 +84,16 @@ describe("a call that waits for this program", () => {
             C.invocation("i3", "die", {}),
             C.invocation("i4", "echo", { text: 1 }),
             C.invocation("i5", "unheard_of", {}),
-            C.invocation("i6", "echo", '{"text":"as text"}', { status: "awaiting_input" })
+            C.invocation("i6", "echo", '{"text":"as text"}', { status: "awaiting_input" }),
+            C.invocation("i7", "plain", {}),
+            C.invocation("i8", "tagged", {}),
+            C.invocation("i9", "schema", {})
           ),
           T.pause("1 second"),
           C.ready("m4", "Well."),
           ...ended
         ),
-        ...Object.fromEntries([1, 2, 3, 4, 5, 6].map((i) => [`POST /tools/i${i}`, ok]))
+        ...Object.fromEntries([1, 2, 3, 4, 5, 6, 7, 8, 9].map((i) => [`POST /tools/i${i}`, ok]))
       })
       assert.isUndefined(error)
       assert.deepStrictEqual(
@@ -98,7 +108,10 @@ describe("a call that waits for this program", () => {
             '{"status":"not_available","message":"the tool \\"unheard_of\\" is not available here"}',
             "NotAvailable"
           ],
-          ["i6", "as text", undefined]
+          ["i6", "as text", undefined],
+          ["i7", '{"error":"{\\"code\\":5}"}', "HandlerFailed"],
+          ["i8", '{"error":"NoCity {\\"city\\":\\"Q\\"}"}', "HandlerFailed"],
+          ["i9", '{"error":"NoTown {\\"town\\":\\"Q\\"}"}', "HandlerFailed"]
         ].map(([id, result, failure]) => [id, result, failure]) as never
       )
       for (const [id, result] of results(items)) assert.deepStrictEqual(submitted(service, id), [result])

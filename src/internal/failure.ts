@@ -1,13 +1,12 @@
 /** The one place where failures of HTTP, files and schemas become the errors of this package. */
 import type * as PlatformError from "@effect/platform/Error"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Inspectable from "effect/Inspectable"
 import * as ParseResult from "effect/ParseResult"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as InferenceError from "../InferenceError.js"
 import { isJsonObject } from "./wire.js"
@@ -216,25 +215,32 @@ export const sessionLost =
  * The issues in a schema's words. Of the value that was there only numbers and the like are shown: a text or an object may be a
  * secret, or long.
  */
-export const issuesOf = (error: ParseResult.ParseError): Array<InferenceError.Issue> =>
-  ParseResult.ArrayFormatter.formatErrorSync(error).map((issue) => ({
+export const issuesOf = (error: ParseResult.ParseError): Array<InferenceError.Issue> => {
+  const issues = ParseResult.ArrayFormatter.formatErrorSync(error).map((issue) => ({
     path: issue.path.map((part) => (typeof part === "number" ? part : String(part))),
     message: issue.message.replace(/, actual (?!(?:[\d.e+-]+|true|false|null|undefined)$).*$/s, "")
   }))
+  // That an optional field could be left out as well is no help beside what it should be.
+  const isAlone = ({ path }: InferenceError.Issue) =>
+    issues.filter((other) => other.path.join() === path.join()).length === 1
+  return issues.filter((issue) => !/^Expected (undefined|null)\b/.test(issue.message) || isAlone(issue))
+}
 
 /** Issues as one line. */
 export const formatIssues = (issues: ReadonlyArray<InferenceError.Issue>): string =>
   issues.map(InferenceError.formatIssue).join("; ")
 
-/** What an error of whatever kind says of itself. */
-export const messageOf = (error: unknown): string =>
-  typeof error === "string"
-    ? error
-    : Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== ""
-      ? error.message
-      : Predicate.hasProperty(error, "_tag")
-        ? String(error._tag)
-        : Cause.pretty(Cause.fail(error))
+/** What an error of whatever kind says of itself: its message, or else its tag and its fields. */
+export const messageOf = (error: unknown): string => {
+  if (!isJsonObject(error)) return Inspectable.toStringUnknown(error, 0)
+  const { _tag: tag, name: _, message: __, stack: ___, cause: ____, ...fields } = error
+  const { message } = error
+  // Errors made by Schema.TaggedError say their fields in place of a message.
+  if (typeof message === "string" && message !== "" && !(tag !== undefined && message.startsWith("{"))) return message
+  const rest = Inspectable.toStringUnknown(fields, 0)
+  const title = typeof tag === "string" ? tag : error instanceof Error ? error.name : undefined
+  return title === undefined ? rest : rest === "{}" ? title : `${title} ${rest}`
+}
 
 /** A payload that does not fit its schema. */
 export const decodeError = (

@@ -6,7 +6,7 @@ import * as Either from "effect/Either"
 import * as JSONSchema from "effect/JSONSchema"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type * as AST from "effect/SchemaAST"
+import * as AST from "effect/SchemaAST"
 import { isJson, isJsonObject, type Json, sameJson } from "./wire.js"
 
 /** The default of an optional field as it is on the wire, where it is the same each time. */
@@ -19,14 +19,27 @@ const defaultOf = (
   return Option.filter(once(), (value) => isJson(value) && Option.exists(once(), (again) => sameJson(value, again)))
 }
 
-/** Adds the defaults that the schema fills in, which JSONSchema leaves out where they are not annotated. */
-const withDefaults = (ast: AST.AST, json: unknown): unknown => {
+const isTimeText = (ast: AST.AST): boolean =>
+  [Schema.DateFromString.ast, Schema.DateTimeUtc.ast].some(
+    (time) => time._tag === "Transformation" && time.from === ast
+  )
+
+/** What is said of a schema itself. JSONSchema looks only at the wire form where the two are not the same. */
+const described = (ast: AST.Annotated, json: unknown): unknown => {
+  const description = Option.getOrUndefined(AST.getDescriptionAnnotation(ast))
+  const title = Option.getOrUndefined(AST.getTitleAnnotation(ast))
+  return isJsonObject(json) ? { ...json, ...(title && { title }), ...(description && { description }) } : json
+}
+
+/** Adds what JSONSchema leaves out: defaults that the schema fills in, and what is said of schemas of other wire forms. */
+const withDetails = (ast: AST.AST, json: unknown): unknown => {
   if (!isJsonObject(json)) return json
+  if (isTimeText(ast)) return { type: "string", format: "date-time" }
   switch (ast._tag) {
     case "Refinement":
-      return withDefaults(ast.from, json)
+      return described(ast, withDetails(ast.from, json))
     case "Transformation": {
-      const from = withDefaults(ast.from, json)
+      const from = described(ast, withDetails(ast.from, json))
       if (ast.from._tag !== "TypeLiteral" || ast.transformation._tag !== "TypeLiteralTransformation") return from
       if (!isJsonObject(from) || !isJsonObject(from.properties)) return from
       const properties: { [name: string]: unknown } = { ...from.properties }
@@ -42,26 +55,28 @@ const withDefaults = (ast: AST.AST, json: unknown): unknown => {
     }
     case "TypeLiteral": {
       if (!isJsonObject(json.properties)) return json
-      const typeOf = (name: string) => ast.propertySignatures.find((property) => property.name === name)?.type
       const properties = Object.entries(json.properties).map(([name, property]) => {
-        const type = typeOf(name)
-        return [name, type === undefined ? property : withDefaults(type, property)] as const
+        const signature = ast.propertySignatures.find((each) => each.name === name)
+        return [
+          name,
+          signature === undefined ? property : described(signature, withDetails(signature.type, property))
+        ] as const
       })
       return { ...json, properties: Object.fromEntries(properties) }
     }
     case "TupleType": {
       const [rest] = ast.rest
       return rest !== undefined && isJsonObject(json.items)
-        ? { ...json, items: withDefaults(rest.type, json.items) }
+        ? { ...json, items: withDetails(rest.type, json.items) }
         : json
     }
     case "Union": {
       // Where nothing was left out or put together, the alternatives are in the same order.
       const { anyOf } = json
       const members = ast.types.filter((type) => type._tag !== "UndefinedKeyword")
-      if (!Array.isArray(anyOf)) return members.length === 1 && members[0] ? withDefaults(members[0], json) : json
+      if (!Array.isArray(anyOf)) return members.length === 1 && members[0] ? withDetails(members[0], json) : json
       if (anyOf.length !== members.length) return json
-      return { ...json, anyOf: members.map((member, i) => withDefaults(member, anyOf[i])) }
+      return { ...json, anyOf: members.map((member, i) => withDetails(member, anyOf[i])) }
     }
     default:
       return json
@@ -127,7 +142,7 @@ export const toJsonSchema = (schema: Schema.Schema.AnyNoContext): Either.Either<
       const id = "$ref" in json ? json.$ref.slice(json.$ref.lastIndexOf("/") + 1) : undefined
       const all: Json = definitions
       const root = id === undefined ? json : all[id]
-      const tidied = tidy(withDefaults(schema.ast, root), all, true)
+      const tidied = tidy(withDetails(schema.ast, root), all, true)
       return isJsonObject(tidied) ? tidied : {}
     },
     // The first line says it; what follows are hints for the developer of the schema.

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
 import type * as ApiClient from "../ApiClient.js"
-import { type ApiFailure, StreamInterrupted, type TaskInterrupted } from "../InferenceError.js"
+import { type ApiFailure, type StreamInterrupted, type TaskInterrupted, taskInterrupted } from "../InferenceError.js"
 import * as Task from "../Task.js"
 import { decodeError } from "./failure.js"
 import { briefly, failWithoutProgress, follow } from "./follow.js"
@@ -32,7 +32,7 @@ export const watch = (
     const state = TaskState.make(settings.statusNumbering)
 
     const interrupted = (reason: StreamInterrupted["reason"], detail?: string) =>
-      Object.assign(new StreamInterrupted({ reason, detail, lastSeen: state.task() }), { taskId: id })
+      taskInterrupted({ reason, detail, taskId: id, lastSeen: state.task() })
 
     const isOver = () => {
       const task = state.task()

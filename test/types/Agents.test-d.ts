@@ -89,7 +89,19 @@ describe("Tool.make", () => {
       params: { n: Schema.optionalWith(Schema.Int, { default: () => 2 }) },
       // @ts-expect-error
       handler: (args) => {
-        expectTypeOf(args).toEqualTypeOf<Tool.UsePipeForOptionalWith>()
+        expectTypeOf(args).toEqualTypeOf<Tool.NameTheSchemaOrUsePipe>()
+        return Effect.void
+      }
+    })
+  })
+
+  it("takes a schema that has a name", () => {
+    const times = Schema.optionalWith(Schema.Int, { default: () => 2 })
+    Tool.make("t", {
+      description: "",
+      params: { times },
+      handler: ({ times }) => {
+        expectTypeOf(times).toEqualTypeOf<number>()
         return Effect.void
       }
     })

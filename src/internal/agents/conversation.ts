@@ -4,19 +4,19 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { AgentConfig } from "../../AgentConfig.js"
+import type * as AgentConfig from "../../AgentConfig.js"
 import type * as Agents from "../../Agents.js"
 import type * as ApiClient from "../../ApiClient.js"
 import * as App from "../../App.js"
 import * as Chat from "../../Chat.js"
 import type * as Files from "../../Files.js"
-import { type ApiFailure, ChatFailed, type FileError, InvalidRequest } from "../../InferenceError.js"
+import { type ApiFailure, ChatFailed, DecodeError, type FileError, InvalidRequest } from "../../InferenceError.js"
 import type * as Tool from "../../Tool.js"
 import { decodeError } from "../failure.js"
 import * as Metrics from "../metrics.js"
 import * as Payload from "../payload.js"
 import { makeLine } from "../permit.js"
-import type { Json } from "../wire.js"
+import { isJsonObject, type Json } from "../wire.js"
 import * as Attachments from "./attachments.js"
 import type * as Calls from "./calls.js"
 import type { ChatApi } from "./chatApi.js"
@@ -26,6 +26,8 @@ import { runTurn } from "./runTurn.js"
 
 export interface Dependencies {
   readonly api: ApiClient.Service
+  /** An agent that is stored at the service, by its reference. */
+  readonly stored: (ref: string) => Effect.Effect<AgentConfig.Stored, ApiFailure>
   readonly chats: ChatApi
   readonly files: Files.Service
   readonly claims: Calls.Claims
@@ -39,12 +41,12 @@ const clientTools = <E, R>(tools: ReadonlyArray<Tool.Tool<string, E, R>>) =>
 /** A conversation with the agent of this reference or this configuration. */
 export const make = <E, R>(
   dependencies: Dependencies,
-  agent: string | AgentConfig,
+  agent: string | AgentConfig.Any,
   tools: ReadonlyArray<Tool.Tool<string, E, R>>,
   options: Agents.Options
 ): Effect.Effect<Agents.Agent<R, E>> =>
   Effect.gen(function* () {
-    const { api, chats, files } = dependencies
+    const { api, chats, files, stored } = dependencies
     const takePlace = yield* makeLine
     const handlers = clientTools(tools)
     const toolConcurrency = Math.max(1, Math.floor(options.toolConcurrency ?? 8))
@@ -53,9 +55,11 @@ export const make = <E, R>(
     // Grows with each reset: a turn from before it must not bring its chat back.
     let generation = 0
     let encoded: Json | undefined
+    const gated = tools.filter(({ spec, requireApproval }) => requireApproval && spec.type === "client")
+    let isGated = gated.length === 0
 
     /** The agent as it is sent with each message. Files in it are uploaded once. */
-    const config = (agent: AgentConfig) =>
+    const config = (agent: AgentConfig.Any) =>
       Effect.suspend((): Effect.Effect<Json, ApiFailure | FileError> => {
         if (encoded !== undefined) return Effect.succeed(encoded)
         return Effect.flatMap(Config.encode(agent), (json) =>
@@ -66,12 +70,29 @@ export const make = <E, R>(
         )
       })
 
+    /** What a stored agent asks approval for is not up to those who talk with it: it must ask for what they rely on. */
+    const checkGates = (ref: string) =>
+      Effect.gen(function* () {
+        const { version } = yield* stored(ref)
+        const known = new Map(
+          (version?.tools ?? []).filter(isJsonObject).map((tool) => [tool.name, tool.require_approval === true])
+        )
+        for (const { name } of gated) {
+          if (known.get(name) === true) continue
+          const message = `${ref} does not ask for approval of it: let the stored agent do so, or leave requireApproval away here`
+          return yield* new InvalidRequest({ issues: [{ path: ["tools", name], message }] })
+        }
+        isGated = true
+      })
+
     const named = Effect.gen(function* () {
       if (typeof agent !== "string") {
         const { name } = agent
         return { agent_config: yield* config(agent), agent_name: name }
       }
-      return agent.trim() === "" ? yield* invalid("agent", "the name of the agent is empty") : { agent }
+      if (agent.trim() === "") return yield* invalid("agent", "the name of the agent is empty")
+      if (!isGated) yield* checkGates(agent)
+      return { agent }
     })
 
     const bodyOf = (text: string, { files: attachments = [] }: Agents.MessageOptions, output?: App.SchemaOrFields) =>
@@ -79,7 +100,9 @@ export const make = <E, R>(
         if (text.trim() === "" && attachments.length === 0) return yield* invalid("text", "the message is empty")
         const { agent_config: plain, ...rest } = yield* named
         const agent_config =
-          plain === undefined || output === undefined ? plain : yield* Config.withOutput(plain, output)
+          plain === undefined || output === undefined || typeof agent === "string"
+            ? plain
+            : yield* Config.withOutput(agent, plain, output)
         const uploaded = yield* Attachments.upload(files, attachments)
         return {
           chat_id: chatId ?? null,
@@ -127,8 +150,14 @@ export const make = <E, R>(
 
     const about = { "inference.agent": label }
 
+    /** Nobody sees the events: a turn that waits must not do so in silence. */
+    const warn = (event: Chat.Event<E>) =>
+      event._tag === "ApprovalRequired"
+        ? Effect.logWarning(`${label} waits for approval of ${event.name}: agent.approve("${event.id}") or agent.deny`)
+        : Effect.void
+
     const sendMessage = (text: string, options?: Agents.MessageOptions, output?: App.SchemaOrFields) =>
-      Effect.tap(Chat.reply(turn(text, options, output)), ({ chatId, runId }) =>
+      Effect.tap(Chat.reply(Stream.tap(turn(text, options, output), warn)), ({ chatId, runId }) =>
         Effect.annotateCurrentSpan({ "inference.chat.id": chatId, "inference.run.id": runId })
       )
 
@@ -146,12 +175,13 @@ export const make = <E, R>(
       reply: Chat.Reply
     ): Effect.Effect<Schema.Schema.Type<App.ToSchema<S>>, Agents.ChatError> => {
       const { output, chatId, runId, text } = reply
-      const decoded = Schema.decodeUnknownEither(App.toSchema(schema))(output ?? null)
+      const given = typeof agent === "string" ? output : Config.unwrapped(schema, output)
+      const decoded = Schema.decodeUnknownEither(App.toSchema(schema))(given ?? null)
       if (Either.isRight(decoded)) return Effect.succeed(decoded.right)
       return Effect.fail(
         output == null
           ? new ChatFailed({ reason: "NoOutput", chatId, runId, messageId: reply.message?.id, text })
-          : decodeError(`output of the turn in chat ${chatId ?? ""}`, decoded.left)
+          : new DecodeError({ ...decodeError("structured output", decoded.left), chatId })
       )
     }
 

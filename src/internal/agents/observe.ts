@@ -4,7 +4,7 @@ import * as Stream from "effect/Stream"
 import type { FollowError } from "../../Agents.js"
 import type * as ApiClient from "../../ApiClient.js"
 import type * as Chat from "../../Chat.js"
-import { type ApiFailure, type ChatInterrupted, StreamInterrupted } from "../../InferenceError.js"
+import { type ApiFailure, type ChatInterrupted, chatInterrupted } from "../../InferenceError.js"
 import { follow, synced } from "../follow.js"
 import { sameJson } from "../wire.js"
 import { type ChatApi, pathOf } from "./chatApi.js"
@@ -35,7 +35,7 @@ const followChat = <A>(
       end: () => undefined,
       unknown: () => [],
       isProgress: () => true,
-      interrupted: (reason, detail) => Object.assign(new StreamInterrupted({ reason, detail }), { chatId }),
+      interrupted: (reason, detail) => chatInterrupted({ reason, detail, chatId }),
       opened: (connection) =>
         Effect.suspend(() => {
           state.connected()

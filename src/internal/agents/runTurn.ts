@@ -13,7 +13,7 @@ import type { ChatError } from "../../Agents.js"
 import type * as ApiClient from "../../ApiClient.js"
 import * as Chat from "../../Chat.js"
 import type * as Files from "../../Files.js"
-import { type ApiFailure, type ChatInterrupted, DecodeError, StreamInterrupted } from "../../InferenceError.js"
+import { type ApiFailure, type ChatInterrupted, chatInterrupted, DecodeError } from "../../InferenceError.js"
 import type * as Tool from "../../Tool.js"
 import { decodeError } from "../failure.js"
 import { briefly, failWithoutProgress, follow, type Subject, synced } from "../follow.js"
@@ -150,8 +150,8 @@ export const runTurn = <E, R>(
 
     /** Follows the chat, and does what the turn leads to. */
     const pump = (chatId: string, onOpen: Effect.Effect<void>) => {
-      const interrupted = (reason: StreamInterrupted["reason"], detail: string | undefined): ChatInterrupted =>
-        Object.assign(new StreamInterrupted({ reason, detail }), { chatId })
+      const interrupted = (reason: ChatInterrupted["reason"], detail: string | undefined): ChatInterrupted =>
+        chatInterrupted({ reason, detail, chatId })
 
       ids.add(chatId)
       const look = lookAtChat(chatId)

@@ -24,7 +24,8 @@ const typed = <Tools extends ReadonlyArray<Tool.Any>>(tools: Tools | undefined) 
 
 export const make = (api: ApiClient.Service, files: Files.Service): Agents.Service => {
   const chats = ChatApi.make(api)
-  const dependencies = { api, chats, files, claims: Calls.makeClaims() }
+  const stored = (ref: string) => api.request({ path: refPath(ref), schema: Stored })
+  const dependencies = { api, stored, chats, files, claims: Calls.makeClaims() }
 
   const chatPath = ChatApi.pathOf
   const agentPath = (id: string) => `/agents/${encodeURIComponent(id)}`
@@ -99,10 +100,7 @@ export const make = (api: ApiClient.Service, files: Files.Service): Agents.Servi
     list: (query) =>
       list(api, { method: "POST", path: "/agents/list" }, Stored, query).pipe(Metrics.streamOperation("Agents.list")),
 
-    get: (idOrRef) =>
-      api
-        .request({ path: refPath(idOrRef), schema: Stored })
-        .pipe(Metrics.operation("Agents.get", aboutAgent(idOrRef))),
+    get: (idOrRef) => stored(idOrRef).pipe(Metrics.operation("Agents.get", aboutAgent(idOrRef))),
 
     save: (options, config) =>
       Effect.gen(function* () {

@@ -12,15 +12,15 @@ import { isJsonObject, type Json } from "../wire.js"
 
 const invalid = (path: Issue["path"], message: string) => new InvalidRequest({ issues: [{ path, message }] })
 
-const jsonSchema = (part: string, schema: App.SchemaOrFields): Effect.Effect<Json, InvalidRequest> =>
+export const jsonSchema = (part: string, schema: App.SchemaOrFields): Effect.Effect<Json, InvalidRequest> =>
   Effect.mapError(toJsonSchema(App.toSchema(schema)), (why) => invalid([part], why))
 
 /** The schema of an object, which is what models can give. */
-const paramsSchema = (params: App.SchemaOrFields): Effect.Effect<Json, InvalidRequest> =>
+export const objectSchema = (part: string, schema: App.SchemaOrFields): Effect.Effect<Json, InvalidRequest> =>
   Effect.filterOrFail(
-    jsonSchema("params", params),
+    jsonSchema(part, schema),
     (json) => json.type === "object",
-    () => invalid(["params"], "it must describe an object: wrap it in a struct")
+    () => invalid([part], "it must describe an object: wrap it in a struct")
   )
 
 const schemas = (options: {
@@ -28,7 +28,7 @@ const schemas = (options: {
   readonly output?: App.SchemaOrFields | undefined
 }): Effect.Effect<Json, InvalidRequest> =>
   Effect.all({
-    input_schema: paramsSchema(options.params ?? {}),
+    input_schema: objectSchema("params", options.params ?? {}),
     ...(options.output && { output_schema: jsonSchema("output", options.output) })
   })
 
@@ -99,9 +99,14 @@ const configOf = (spec: Tool.Spec): Effect.Effect<Json, InvalidRequest> => {
   }
 }
 
+/** What all models take as the name of a tool, and some no other. */
+const isName = (name: string): boolean => /^[\w-]{1,64}$/.test(name)
+
+const badName = 'the name of a tool is made of letters, digits, "_" and "-", and is at most 64 characters long'
+
 /** A tool on the wire, in which files may still have to be uploaded. */
 export const definition = (tool: Tool.Any): Effect.Effect<Json, InvalidRequest> =>
-  (tool.name.trim() === "" ? Effect.fail(invalid([], "a tool has no name")) : configOf(tool.spec)).pipe(
+  (isName(tool.name) ? configOf(tool.spec) : Effect.fail(invalid([], badName))).pipe(
     Effect.map((config) => ({
       name: tool.name,
       display_name: tool.displayName,

@@ -1,8 +1,10 @@
 /** Agents and chats, put together. */
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as Effect from "effect/Effect"
+import { InvalidRequest, type Issue } from "../../../InferenceError.js"
 import type { Json } from "../../wire.js"
 import type { Launcher } from "../launcher.js"
+import { parseRef } from "../registry.js"
 import type { Settings } from "../settings.js"
 import * as Agents from "./agents.js"
 import * as ChatRoutes from "./chatRoutes.js"
@@ -18,6 +20,21 @@ import * as Turns from "./turns.js"
 /** How many chats are kept. */
 const maxChats = 1000
 
+/** What could not be run is a mistake in the program that serves it. */
+const checked = (agents: Agents.Agents, ref: string, config: Json) => {
+  const invalid = (issues: ReadonlyArray<Issue>) =>
+    new InvalidRequest({ issues: issues.map(({ path, message }) => ({ path: ["agents", ...path], message })) })
+  return parseRef(ref) === undefined
+    ? Effect.die(invalid([{ path: [ref], message: "expected a reference of the form namespace/name" }]))
+    : Effect.orDie(
+        Effect.mapError(agents.parse(config, ref), ({ detail, errors }) =>
+          invalid(
+            errors?.map(({ field, message }) => ({ path: [field], message })) ?? [{ path: [ref], message: detail }]
+          )
+        )
+      )
+}
+
 export const make = (options: {
   readonly templates: ReadonlyArray<{ readonly ref: string; readonly config: Json }>
   readonly launcher: Launcher
@@ -27,6 +44,7 @@ export const make = (options: {
     const { launcher, settings } = options
     const templates = yield* Templates.make(options.templates)
     const agents = Agents.make({ templates, launcher })
+    yield* Effect.forEach(options.templates, ({ ref, config }) => checked(agents, ref, config), { discard: true })
     const chats = Chats.make(maxChats)
     const turns = yield* Turns.make(chats, (turn, turns) => {
       const delegate = Delegate.make({ agents, chats, turns })
