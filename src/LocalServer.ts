@@ -49,6 +49,8 @@ export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray
   readonly baseUrl?: string | undefined
   /** How many instances of one app may be loaded at a time, one for each setup. Default 4. */
   readonly maxInstances?: number | undefined
+  /** How many sessions of one app there may be at a time, each with an instance of its own. Default 100. */
+  readonly maxSessions?: number | undefined
   /** How many tasks are remembered: beyond it, those that ended are forgotten, the oldest first. Default 10 000. */
   readonly maxTasks?: number | undefined
   /** The largest JSON body, in bytes. Default 16 MiB. */
@@ -101,6 +103,7 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
       directory,
       numbering: options.statusNumbering ?? "current",
       maxInstances: Math.max(1, options.maxInstances ?? 4),
+      maxSessions: Math.max(0, options.maxSessions ?? 100),
       maxTasks: Math.max(1, options.maxTasks ?? 10_000),
       settings: {
         apiKey: options.apiKey,

@@ -246,6 +246,7 @@ describe("templates", () => {
         directory: "unused",
         numbering: "current",
         maxInstances: 4,
+        maxSessions: 1,
         maxTasks: 100,
         settings: {
           apiKey: undefined,

@@ -20,6 +20,8 @@ import * as Launcher from "./launcher.js"
 import * as Pool from "./pool.js"
 import { host } from "./registry.js"
 import { failure, notFound, Problem } from "./reply.js"
+import * as SessionRoutes from "./sessionRoutes.js"
+import * as Sessions from "./sessions.js"
 import type { Settings } from "./settings.js"
 import * as TaskRoutes from "./taskRoutes.js"
 import * as Tasks from "./tasks.js"
@@ -73,6 +75,7 @@ export interface Options<R> {
   readonly directory: string
   readonly numbering: Task.StatusNumbering
   readonly maxInstances: number
+  readonly maxSessions: number
   readonly maxTasks: number
   readonly settings: Settings
 }
@@ -87,13 +90,15 @@ export const make = <R>(
     const apps = yield* Effect.forEach(options.apps, (base) =>
       Effect.map(Pool.make(base, options.maxInstances), (pool) => ({ ...host(base), pool }))
     )
+    const sessions = yield* Sessions.make<R>(options.maxSessions)
     const store = Tasks.makeStore(options.maxTasks)
-    const launcher = yield* Launcher.make<R>({ apps, store, files })
+    const launcher = yield* Launcher.make<R>({ apps, sessions, store, files })
     const taskRoutes = TaskRoutes.make({ launcher, store, wire: TaskWire.make(options.numbering), settings })
     const fileRoutes = yield* FileRoutes.make({ files, settings })
     // Made after the tasks, and so stopped before them.
     const agentRoutes = yield* AgentRoutes.make({ templates: options.templates, launcher, settings })
-    const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, agentRoutes)
+    const sessionRoutes = SessionRoutes.make({ sessions, settings })
+    const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, agentRoutes, sessionRoutes)
     const router = yield* HttpRouter.toHttpApp(routes)
 
     return Effect.gen(function* () {

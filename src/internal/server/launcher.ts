@@ -17,6 +17,7 @@ import * as Pool from "./pool.js"
 import { type Hosted, resolve } from "./registry.js"
 import { invalid, type Problem } from "./reply.js"
 import * as Runner from "./runner.js"
+import type { Sessions } from "./sessions.js"
 import * as Tasks from "./tasks.js"
 
 /** Where a task comes from. */
@@ -64,11 +65,12 @@ const checked = (field: string, schema: Schema.Schema.AnyNoContext, value: unkno
 
 export const make = <R>(options: {
   readonly apps: ReadonlyArray<Hosted<R> & { readonly pool: Pool.Pool<R> }>
+  readonly sessions: Sessions<R>
   readonly store: Tasks.Store
   readonly files: Files
 }): Effect.Effect<Launcher, never, R | Scope.Scope> =>
   Effect.gen(function* () {
-    const { apps, store, files } = options
+    const { apps, sessions, store, files } = options
     const fibers = yield* FiberMap.make<string, void>()
     // Tasks run in the server's own context, whatever that of the request is.
     const fork = yield* FiberMap.runtime(fibers)<R>()
@@ -77,42 +79,42 @@ export const make = <R>(options: {
       Effect.gen(function* () {
         const { app, function: name, signature } = yield* resolve(apps, body)
         const contract = app.base.app
-        if (text(body.session) !== undefined) {
-          return yield* invalid("this server has no sessions", [{ field: "session", message: "is not supported" }])
-        }
-        const setup = yield* checked("setup", contract.setup, body.setup ?? emptySetup(contract), app.id)
+        const session = yield* sessions.plan(app, body)
+        const given = body.setup ?? session?.setup
+        const setup = yield* checked("setup", contract.setup, given ?? emptySetup(contract), app.id)
         yield* checked("input", signature.input, body.input, app.id)
         const at = yield* runAt(body.run_at)
         // With the defaults filled in, the same setup is the same text.
         const setupKey = yield* Schema.encode(contract.setup)(setup).pipe(
           Effect.flatMap((encoded) => Effect.try(() => Pool.canonical(encoded))),
-          Effect.orElse(() => Effect.sync(() => Pool.canonical(body.setup)))
+          Effect.orElse(() => Effect.sync(() => Pool.canonical(given)))
         )
-        const start = Effect.map(
-          store.create({
+        const start = Effect.gen(function* () {
+          const call = session && (yield* session.enter)
+          const entry = yield* store.create({
             appId: app.id,
             appVersionId: app.versionId,
             function: name,
             input: body.input,
-            setup: body.setup,
+            setup: given,
             infra: text(body.infra) ?? "cloud",
             variant: text(body.variant) ?? "default",
             workers: Array.isArray(body.workers) ? body.workers.map(String) : [],
             webhook: text(body.webhook),
             runAt: at,
-            sessionId: undefined,
-            sessionTimeout: undefined,
+            sessionId: call?.session.id,
+            sessionTimeout: call?.session.idleTimeout,
             origin: source.origin,
             chatId: source.chatId,
             agentId: source.agentId,
             agentVersionId: source.agentVersionId
-          }),
-          (entry): Started => {
-            const received = entry.state
-            fork(received.id, Runner.run({ entry, pool: app.pool, setupKey, files }))
-            return { entry, received }
-          }
-        )
+          })
+          const received = entry.state
+          const run = Runner.run({ entry, pool: call?.pool ?? app.pool, setupKey, files })
+          if (call !== undefined) yield* call.began(received.id)
+          fork(received.id, call === undefined ? run : Effect.ensuring(run, call.left))
+          return { entry, received } satisfies Started
+        })
         return Effect.uninterruptible(start)
       })
 
