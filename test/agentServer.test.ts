@@ -271,7 +271,7 @@ describe("a turn", () => {
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 
-  it.effect("takes images and files, by their address or with what is known of them", () => {
+  it.effect("takes images and files, by their address or with what is known of them, and tells of each once", () => {
     const model = Agents.scripted()
     return Effect.gen(function* () {
       const attachments = [
@@ -280,7 +280,12 @@ describe("a turn", () => {
       ]
       const { data } = yield* Agents.run({
         agent_config: Agents.config(),
-        input: { ...Agents.message(""), images: ["https://x.test/a.png"], files: ["https://x.test/b.txt"], attachments }
+        input: {
+          ...Agents.message(""),
+          images: ["https://x.test/a.png", "https://x.test/c.png"],
+          files: ["https://x.test/b.txt"],
+          attachments
+        }
       })
       assert.deepStrictEqual(
         data.user_message.content.map(({ type, image, file }: Json) => [type, image ?? file]),
@@ -293,13 +298,15 @@ describe("a turn", () => {
       )
       const { chat_id } = data.user_message
       yield* Agents.untilIdle(chat_id)
-      assert.deepStrictEqual(model.inputs[0].images, ["https://x.test/a.png", "https://x.test/c.png"])
-      assert.deepStrictEqual(model.inputs[0].files, ["https://x.test/b.txt", "https://x.test/d.pdf"])
+      assert.deepStrictEqual(model.inputs[0].images, ["https://x.test/a.png"])
+      assert.deepStrictEqual(model.inputs[0].files, ["https://x.test/b.txt"])
       assert.deepStrictEqual(model.inputs[0].attachments, attachments)
       yield* Agents.say("and?", Agents.config(), chat_id)
       yield* Agents.untilIdle(chat_id)
-      assert.deepStrictEqual(model.inputs[1].context[0].images, ["https://x.test/a.png", "https://x.test/c.png"])
-      assert.notProperty(model.inputs[1], "images")
+      const [earlier] = model.inputs[1].context
+      assert.deepStrictEqual(earlier.images, ["https://x.test/a.png", "https://x.test/c.png"])
+      assert.deepStrictEqual(earlier.files, ["https://x.test/b.txt", "https://x.test/d.pdf"])
+      for (const name of ["images", "files", "attachments"]) assert.notProperty(model.inputs[1], name)
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 

@@ -23,6 +23,15 @@ const toContext = ({ role, text, reasoning, images, files, toolCalls, toolCallId
   })
 })
 
+/** The new message. A file of which more is known than its address is an attachment here, and not told of a second time. */
+const toQuestion = (message: Message): Json => {
+  const { attachments } = message
+  const attached = new Set(attachments.map(({ uri }) => uri))
+  const others = (uris: ReadonlyArray<string>) => uris.filter((uri) => !attached.has(uri))
+  const bare = { ...message, images: others(message.images), files: others(message.files) }
+  return { ...toContext(bare), ...given({ attachments }) }
+}
+
 const cancelled = (toolCallId: string): Json => ({
   role: "tool",
   text: JSON.stringify({ status: "cancelled" }),
@@ -66,20 +75,17 @@ export const settingsOf = (input: Json): Json =>
 export const llmInput = (order: Order, messages: ReadonlyArray<Message>): Json => {
   const { config } = order.agent
   const said = messages.filter(({ status }) => status === "ready")
-  const all = history(said)
   const last = said.at(-1)
   const { preset } = config
   const prompts = [config.systemPrompt, preset.system_prompt, order.settings.system_prompt]
   const sizes = [preset.context_size, order.settings.context_size]
-  const attachments = last?.role === "user" ? last.attachments : []
   return {
     ...given({ ...preset, ...order.settings }),
     system_prompt: prompts.find((prompt) => typeof prompt === "string" && prompt !== "") ?? "",
     context_size: sizes.find((size) => typeof size === "number" && size > 0) ?? 0,
-    context: [...order.context.filter(isJsonObject), ...all.slice(0, -1)],
-    ...all.at(-1),
+    context: [...order.context.filter(isJsonObject), ...history(said).slice(0, -1)],
+    ...(last && toQuestion(last)),
     ...given({
-      attachments,
       tools: config.tools.map(({ name, description, parameters }) => ({
         type: "function",
         function: { name, description, parameters }
