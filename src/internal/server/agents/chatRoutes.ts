@@ -74,15 +74,14 @@ export const make = (options: {
       yield* page(
         items,
         { cursor: query.get("cursor"), limit: Number(query.get("limit")) },
-        () => undefined,
-        ({ message }) => Wire.message(found, message)
+        { wire: ({ message }) => Wire.message(found, message) }
       )
     )
   })
 
   const list = Effect.gen(function* () {
     const body = yield* bodyOf
-    return ok(yield* page(chats.all(), body, (each, field) => Wire.chat(each)[field], Wire.chat))
+    return ok(yield* page(chats.all(), body, { wire: Wire.chat }))
   })
 
   const update = Effect.gen(function* () {

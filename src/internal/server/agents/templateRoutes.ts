@@ -134,21 +134,13 @@ export const make = (options: {
 
   const list = Effect.gen(function* () {
     const body = yield* bodyOf
-    return ok(
-      yield* page(
-        templates.all(),
-        body,
-        (each, field) => Wire.agent(each)[field],
-        (each) => Wire.agent(each)
-      )
-    )
+    return ok(yield* page(templates.all(), body, { wire: (each) => Wire.agent(each) }))
   })
 
   const versions = Effect.gen(function* () {
     const found = yield* template
     const body = yield* bodyOf
-    const wire = (each: (typeof found.versions)[number]) => Wire.version(found, each)
-    return ok(yield* page([...found.versions].reverse(), body, (each, field) => wire(each)[field], wire))
+    return ok(yield* page([...found.versions].reverse(), body, { wire: (each) => Wire.version(found, each) }))
   })
 
   const card = Effect.gen(function* () {
