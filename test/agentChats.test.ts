@@ -206,6 +206,13 @@ describe("chats", () => {
       const listed = (yield* post("/chats/list", { filters: [{ field: "name", operator: "eq", value: "A name" }] }))
         .data
       assert.deepStrictEqual([listed.total_items, listed.items[0].id], [1, data.id])
+      const found = yield* post("/chats/list", { search: { term: "a NAME" } })
+      assert.deepStrictEqual([found.data.total_items, found.data.items[0].id], [1, data.id])
+      const named = yield* post("/chats/list", { sort: [{ field: "name", dir: "desc" }] })
+      assert.deepStrictEqual(
+        named.data.items.map(({ name }: Json) => name),
+        ["A name", ""]
+      )
       assert.strictEqual((yield* del(`/chats/${data.id}`)).status, 204)
       for (const path of ["", "/status", "/messages", "/stream", "/trace"]) {
         assert.strictEqual((yield* get(`/chats/${data.id}${path}`)).status, 404)

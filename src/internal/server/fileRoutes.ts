@@ -125,7 +125,7 @@ export const make = (options: { readonly files: Files; readonly settings: Settin
     const list = Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
       const body = yield* readObject(request, settings.maxBodySize)
-      return ok(yield* page(files.all(), body, { wire: (record) => files.wire(record, "") }))
+      return ok(yield* page(files.all(), body, { wire: (record) => files.wire(record, ""), texts: ["filename"] }))
     })
 
     return HttpRouter.empty.pipe(

@@ -81,7 +81,7 @@ export const make = (options: {
 
   const list = Effect.gen(function* () {
     const body = yield* bodyOf
-    return ok(yield* page(chats.all(), body, { wire: Wire.chat }))
+    return ok(yield* page(chats.all(), body, { wire: Wire.chat, texts: ["name", "description"] }))
   })
 
   const update = Effect.gen(function* () {

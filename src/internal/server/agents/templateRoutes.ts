@@ -134,13 +134,20 @@ export const make = (options: {
 
   const list = Effect.gen(function* () {
     const body = yield* bodyOf
-    return ok(yield* page(templates.all(), body, { wire: (each) => Wire.agent(each) }))
+    return ok(
+      yield* page(templates.all(), body, { wire: (each) => Wire.agent(each), texts: ["name", "title", "namespace"] })
+    )
   })
 
   const versions = Effect.gen(function* () {
     const found = yield* template
     const body = yield* bodyOf
-    return ok(yield* page([...found.versions].reverse(), body, { wire: (each) => Wire.version(found, each) }))
+    return ok(
+      yield* page([...found.versions].reverse(), body, {
+        wire: (each) => Wire.version(found, each),
+        texts: ["description"]
+      })
+    )
   })
 
   const card = Effect.gen(function* () {
