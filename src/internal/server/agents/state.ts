@@ -38,9 +38,12 @@ export interface Order {
 }
 
 export interface ToolCall {
+  /** Its place, for as long as pieces of it come. */
+  readonly index: number | undefined
   readonly id: string
   readonly name: string
-  readonly arguments: Json
+  /** A text while the model still writes them. */
+  readonly arguments: Json | string
 }
 
 export interface Invocation {

@@ -29,7 +29,7 @@ export const perform = (
       Chat.changeMessage(chat, now, messageId, {
         ...textsOf(output),
         status: "ready",
-        toolCalls: calls.map(({ id, name, arguments: args = {} }) => ({ id, name, arguments: args })),
+        toolCalls: calls.map(({ id, name, arguments: args = {} }) => ({ index: undefined, id, name, arguments: args })),
         invocations
       })
       if (calls.length === 0) return undefined
