@@ -11,9 +11,9 @@ import * as Agents from "./support/agents.js"
 import { del, get, type Json, lines, post, request, send } from "./support/wire.js"
 
 describe("POST /agents/run with stream", () => {
-  const streamed = (body: Json) =>
+  const streamed = (body: Json, accept = "application/x-ndjson") =>
     Effect.gen(function* () {
-      const asked = HttpClientRequest.setHeader(request("POST", "/agents/run", body), "accept", "application/x-ndjson")
+      const asked = HttpClientRequest.setHeader(request("POST", "/agents/run", body), "accept", accept)
       const response = yield* HttpClient.execute(asked)
       return { type: response.headers["content-type"], text: yield* response.text }
     })
@@ -46,6 +46,19 @@ describe("POST /agents/run with stream", () => {
         story.length - 1
       )
       assert.strictEqual(story.at(-1), "ready one two three")
+    }).pipe(Effect.provide(Agents.serve([model.app])))
+  })
+
+  it.effect("answers with Server-Sent Events where they are asked for, and at once where no stream is", () => {
+    const model = Agents.scripted(Agents.says("yes"), Agents.says("yes"))
+    return Effect.gen(function* () {
+      const { type, text } = yield* streamed(body, "text/event-stream")
+      assert.strictEqual(type, "text/event-stream")
+      const { status, content } = JSON.parse(text.trim().split("\n").at(-1)?.replace("data: ", "") ?? "")
+      assert.deepStrictEqual([status, content[0].text], ["ready", "yes"])
+      const whole = yield* streamed(body, "*/*")
+      assert.match(whole.type ?? "", /application\/json/)
+      assert.strictEqual(JSON.parse(whole.text).data.assistant_message.status, "pending")
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 

@@ -15,6 +15,10 @@ export const heartbeat: Event = { _tag: "Heartbeat" }
 export const wantsLines = (request: HttpServerRequest.HttpServerRequest): boolean =>
   /application\/(x-ndjson|jsonl)/i.test(request.headers.accept ?? "")
 
+/** Whether the client wants a stream where it could have a whole reply too. */
+export const wantsStream = (request: HttpServerRequest.HttpServerRequest): boolean =>
+  wantsLines(request) || /text\/event-stream/i.test(request.headers.accept ?? "")
+
 const toLine = (event: Event): string => {
   if (event._tag === "Heartbeat") return '{"type":"heartbeat"}\n'
   const { name, data } = event

@@ -62,7 +62,7 @@ export const make = (options: {
       return { chat, sent }
     }).pipe(Effect.uninterruptible)
     const assistant = sent.begun?.assistantMessage
-    if (body.stream === true && assistant !== undefined && EventStream.wantsLines(request)) {
+    if (body.stream === true && assistant !== undefined && EventStream.wantsStream(request)) {
       const events = followMessage(chat, assistant.id, settings.heartbeatInterval)
       return EventStream.respond(request, events, { done: false })
     }
