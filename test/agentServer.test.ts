@@ -162,6 +162,45 @@ describe("a turn", () => {
     }).pipe(Effect.provide(Agents.serve([app])))
   })
 
+  it.effect("must call a tool where the caller wants that, but need not go on to", () => {
+    const asked = (tool_choice: unknown, agent: Json = {}) => {
+      const model = Agents.scripted(Agents.calls(Agents.call("none", {})), Agents.says("Done."))
+      return Effect.gen(function* () {
+        const { data } = yield* Agents.run({
+          agent_config: Agents.config({ tools: [Agents.clientTool("look")], ...agent }),
+          input: { ...Agents.message("hi"), tool_choice }
+        })
+        yield* Agents.untilIdle(data.user_message.chat_id)
+        yield* Agents.run({
+          chat_id: data.user_message.chat_id,
+          agent_config: Agents.config(agent),
+          input: { ...Agents.message("again"), tool_choice }
+        })
+        yield* Agents.untilIdle(data.user_message.chat_id)
+        return model.inputs.map((input) => input.tool_choice as unknown)
+      }).pipe(Effect.provide(Agents.serve([model.app])))
+    }
+    const finishes = { internal_tools: { finish: true }, output_schema: { type: "object", properties: {} } }
+    return Effect.gen(function* () {
+      const auto = { mode: "auto" }
+      const look = { mode: "function", name: "look" }
+      const finish = { mode: "function", name: "finish" }
+      const required = { mode: "required" }
+      assert.deepStrictEqual(yield* asked(required), [required, auto, required])
+      assert.deepStrictEqual(yield* asked("required"), ["required", auto, "required"])
+      assert.deepStrictEqual(yield* asked(look), [look, auto, look])
+      assert.deepStrictEqual(yield* asked(auto), [auto, auto, auto])
+      assert.deepStrictEqual(yield* asked({ mode: "none" }), [{ mode: "none" }, { mode: "none" }, { mode: "none" }])
+      assert.deepStrictEqual(yield* asked(undefined), [undefined, undefined, undefined])
+      // Calling `finish` comes to an end.
+      assert.deepStrictEqual(yield* asked(required, finishes), [required, required, required])
+      assert.deepStrictEqual(yield* asked(finish, finishes), [finish, finish, finish])
+      assert.deepStrictEqual(yield* asked(look, finishes), [look, auto, look])
+      const preset = { core_app: { ref: "acme/model", input: { tool_choice: required } } }
+      assert.deepStrictEqual(yield* asked(undefined, preset), [required, auto, required])
+    })
+  })
+
   it.effect("runs on apps with a contract of their own, and takes what they say", () => {
     const strict = BaseApp.make(
       App.make("acme/strict", { input: { text: Schema.String }, output: { response: Schema.String } }),

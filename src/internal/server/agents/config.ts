@@ -71,6 +71,9 @@ const finish = (schema: unknown): Tool => ({
   settings: { category: "finish", operation: "finish" }
 })
 
+/** Whether calling a tool ends the turn, with the arguments as its output. */
+export const isFinish = ({ type, settings }: Tool): boolean => type === "internal" && settings.category === "finish"
+
 /** Reads a configuration that came in a field of a request, and says in which fields it is wrong. */
 export const parse = (raw: unknown, field: string, resolve: Resolve): Effect.Effect<Config, Problem> =>
   Effect.gen(function* () {

@@ -1,5 +1,9 @@
 /** What a model is asked: `LLMInput` of protocol.md §7.3. */
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { ToolChoice } from "../../llm/schemas.js"
 import { isJsonObject, type Json } from "../../wire.js"
+import { type Config, isFinish } from "./config.js"
 import type { Message, Order } from "./state.js"
 
 const given = (fields: Json): Json =>
@@ -71,6 +75,15 @@ const messageFields = new Set([
 export const settingsOf = (input: Json): Json =>
   given(Object.fromEntries(Object.entries(input).filter(([name]) => !messageFields.has(name))))
 
+const readToolChoice = Schema.decodeUnknownOption(ToolChoice)
+
+/** Whether a choice lets the model do nothing but call tools, of which none ends the turn. */
+const callsForEver = (choice: unknown, tools: Config["tools"]): boolean =>
+  Option.exists(readToolChoice(choice), ({ mode, name }) => {
+    if (mode === "required") return !tools.some(isFinish)
+    return mode === "function" && !tools.some((tool) => tool.name === name && isFinish(tool))
+  })
+
 /** The question that the last of the messages is, after the ones before it. */
 export const llmInput = (order: Order, messages: ReadonlyArray<Message>): Json => {
   const { config } = order.agent
@@ -78,9 +91,12 @@ export const llmInput = (order: Order, messages: ReadonlyArray<Message>): Json =
   const last = said.at(-1)
   const { preset } = config
   const prompts = [config.systemPrompt, preset.system_prompt, order.settings.system_prompt]
+  const settings = given({ ...preset, ...order.settings })
   const sizes = [preset.context_size, order.settings.context_size]
   return {
-    ...given({ ...preset, ...order.settings }),
+    ...settings,
+    // What is asked with the results of calls may be answered.
+    ...(last?.role === "tool" && callsForEver(settings.tool_choice, config.tools) && { tool_choice: { mode: "auto" } }),
     system_prompt: prompts.find((prompt) => typeof prompt === "string" && prompt !== "") ?? "",
     context_size: sizes.find((size) => typeof size === "number" && size > 0) ?? 0,
     context: [...order.context.filter(isJsonObject), ...history(said).slice(0, -1)],

@@ -43,7 +43,7 @@ export const perform = (
       for (const { callId, result = "" } of handled) {
         Chat.addMessage(chat, answeredAt, { role: "tool", status: "ready", runId, toolCallId: callId, text: result })
       }
-      const finish = handled.find((invocation) => Calls.isFinish(turn, invocation))
+      const finish = handled.find((invocation) => Calls.hasFinished(turn, invocation))
       if (finish !== undefined) return finish.arguments
       if (asked < maxAsked) {
         messageId = Chat.addMessage(chat, answeredAt, { role: "assistant", status: "pending", runId }).id
