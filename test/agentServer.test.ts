@@ -440,13 +440,31 @@ describe("a message to a busy chat", () => {
         [
           [0, ""],
           [2, "second"],
-          [4, ""]
+          [4, "second"]
         ]
       )
       const ready = seen.find(
         ({ event, data }) => event === "chat_messages" && data.id === second.user.id && data.status === "ready"
       )
       assert.strictEqual(ready.data.agent_run_id, running.active_run.id)
+    }).pipe(Effect.provide(Agents.serve([model.app])))
+  })
+
+  it.effect("is answered by the agent that the chat has when its turn begins, where it names none", () => {
+    const model = Agents.makeModel((input) => Effect.as(Effect.sleep("1 minute"), { response: input.system_prompt }))
+    return Effect.gen(function* () {
+      const { data } = yield* post("/agents", {
+        namespace: "acme",
+        name: "new",
+        version: Agents.config({ system_prompt: "new" })
+      })
+      const { chatId } = yield* Agents.say("one", Agents.config({ system_prompt: "old" }))
+      yield* post(`/chats/${chatId}/messages`, { message: "two" })
+      yield* post(`/chats/${chatId}/agent`, { agent: "acme/new" })
+      yield* Agents.pass(120)
+      const { status, active_run } = yield* Agents.chat(chatId)
+      assert.deepStrictEqual([status, active_run.agent_id], ["idle", data.id])
+      assert.deepStrictEqual((yield* Agents.messages(chatId)).map(Agents.textOf), ["one", "old", "two", "new"])
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 

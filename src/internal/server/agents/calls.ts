@@ -29,7 +29,7 @@ export interface Means {
 }
 
 const toolOf = (turn: Turn, name: string): Tool | undefined =>
-  turn.order.agent.config.tools.find((tool) => tool.name === name)
+  turn.agent.config.tools.find((tool) => tool.name === name)
 
 /** Whether a call ends the turn, and gives its output. */
 export const hasFinished = (turn: Turn, { name, status }: Invocation): boolean => {

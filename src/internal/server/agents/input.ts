@@ -4,7 +4,7 @@ import * as Schema from "effect/Schema"
 import { ToolChoice } from "../../llm/schemas.js"
 import { isJsonObject, type Json } from "../../wire.js"
 import { type Config, isFinish } from "./config.js"
-import type { Message, Order } from "./state.js"
+import type { Message, Turn } from "./state.js"
 
 const given = (fields: Json): Json =>
   Object.fromEntries(
@@ -84,10 +84,9 @@ const callsForEver = (choice: unknown, tools: Config["tools"]): boolean =>
     return mode === "function" && !tools.some((tool) => tool.name === name && isFinish(tool))
   })
 
-/** The question that the last of the messages is, after the ones before it. */
-export const llmInput = (order: Order, messages: ReadonlyArray<Message>): Json => {
-  const { config } = order.agent
-  const said = messages.filter(({ status }) => status === "ready")
+/** The question that the last message of the chat is, after the ones before it. */
+export const llmInput = ({ chat, agent: { config }, order }: Turn): Json => {
+  const said = chat.messages.filter(({ status }) => status === "ready")
   const last = said.at(-1)
   const { preset } = config
   const prompts = [config.systemPrompt, preset.system_prompt, order.settings.system_prompt]

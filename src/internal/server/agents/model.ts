@@ -18,11 +18,11 @@ export const describe = ({ detail, errors = [] }: Problem): string =>
   errors.length === 0 ? detail : `${detail}: ${errors.map(({ field, message }) => `${field} ${message}`).join("; ")}`
 
 /** What the tasks of a turn say of where they come from. */
-export const sourceOf = ({ chat, order }: Turn): Launcher.Source => ({
+export const sourceOf = ({ chat, agent, order }: Turn): Launcher.Source => ({
   origin: order.origin,
   chatId: chat.id,
-  agentId: order.agent.id,
-  agentVersionId: order.agent.versionId
+  agentId: agent.id,
+  agentVersionId: agent.versionId
 })
 
 /** Starts a task, and cancels it where it is not waited for to the end. */
@@ -69,10 +69,10 @@ export const ask = (
   heartbeat: Duration.DurationInput
 ): Effect.Effect<Json, TurnFailed> =>
   Effect.gen(function* () {
-    const { chat, order } = turn
-    const input = llmInput(order, chat.messages)
+    const { chat, agent } = turn
+    const input = llmInput(turn)
     const start = yield* Effect.mapError(
-      launcher.prepare({ ...order.agent.config.model, input }, sourceOf(turn)),
+      launcher.prepare({ ...agent.config.model, input }, sourceOf(turn)),
       (problem) => new TurnFailed({ message: describe(problem) })
     )
     const tell = teller(turn, messageId)

@@ -88,7 +88,7 @@ export const make = (options: {
       return yield* invalid("the request has no message", [{ field: "message", message: "expected a text" }])
     }
     const { userMessage } = yield* turns.send(chat, {
-      agent: chat.info.agent,
+      agent: undefined,
       content: { ...nothing, text: body.message },
       settings: {},
       context: [],

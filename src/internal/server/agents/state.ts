@@ -28,7 +28,8 @@ export interface Content {
 
 /** A message to answer, and how. */
 export interface Order {
-  readonly agent: Agent
+  /** Without one, that which the chat has when its turn begins. */
+  readonly agent: Agent | undefined
   readonly content: Content
   /** What else the caller tells the model: its settings, and messages before those of the chat. */
   readonly settings: Json
@@ -122,6 +123,7 @@ export interface Call {
 export interface Turn {
   readonly chat: Chat
   readonly runId: string
+  readonly agent: Agent
   readonly order: Order
   /** The message that the model answers with first. */
   readonly firstMessageId: string

@@ -69,21 +69,22 @@ export const make = (
         (queuedId === undefined ? undefined : Chat.dequeue(chat, now, queuedId, runId)) ??
         Chat.addMessage(chat, now, { ...order.content, role: "user", status: "ready", runId })
       const assistantMessage = Chat.addMessage(chat, now, { role: "assistant", status: "pending", runId })
+      const { agent = chat.info.agent } = order
       const turn: Turn = {
         chat,
         runId,
+        agent,
         order,
         firstMessageId: assistantMessage.id,
         calls: new Map(),
         ended: Deferred.unsafeMake(FiberId.none)
       }
       chat.turn = turn
-      const { id, versionId } = order.agent
       const run: Run = {
         id: runId,
         userMessageId: message.id,
-        agentId: id,
-        agentVersionId: versionId,
+        agentId: agent.id,
+        agentVersionId: agent.versionId,
         state: "submitted",
         waitsFor: undefined,
         output: undefined,
@@ -91,7 +92,7 @@ export const make = (
         createdAt: now,
         updatedAt: now
       }
-      Chat.addRun(chat, now, run, order.agent)
+      Chat.addRun(chat, now, run, agent)
       const fiber = Effect.suspend(() => perform(turn, turns)).pipe(
         Effect.tapErrorCause((cause) =>
           Cause.isDie(cause) ? Effect.logError("a turn failed unexpectedly", cause) : Effect.void
