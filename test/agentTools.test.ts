@@ -489,6 +489,37 @@ describe("an agent that is a tool", () => {
     }).pipe(Effect.provide(Agents.serve([model.app, sub.app])))
   })
 
+  for (const of of ["its own chat", "the chat that it works for"] as const) {
+    it.effect(`asks no more for a tool that is always allowed in ${of}`, () => {
+      const model = Agents.scripted(
+        Agents.calls(Agents.call("research", { message: "x" })),
+        Agents.calls(Agents.call("research", { message: "y" })),
+        Agents.says("Done.")
+      )
+      const sub = Agents.makeModel(
+        ({ role }) => (role === "tool" ? Agents.says("Shouted.") : Agents.calls(Agents.call("shout", { text: "hi" }))),
+        "acme/sub"
+      )
+      return Effect.gen(function* () {
+        const tools = [Agents.appTool("shout", { ref: "acme/echo" }, { require_approval: true })]
+        yield* template("researcher", { core_app: { ref: "acme/sub" }, tools })
+        const { chatId } = yield* Agents.say("go", Agents.config({ tools: [research] }))
+        const waiting = yield* Agents.until(Agents.chat(chatId), ({ status }) => status === "awaiting_input")
+        const [{ chat_id, resource_id }] = waiting.pending_interrupts
+        const path = `/chats/${of === "its own chat" ? chat_id : chatId}/tools/${resource_id}/always-allow`
+        assert.deepStrictEqual((yield* get(`${path}/options`)).data, ["shout"])
+        assert.strictEqual((yield* post(path)).status, 200)
+        const done = yield* Agents.untilIdle(chatId)
+        assert.strictEqual(done.active_run.state, "completed")
+        assert.deepStrictEqual(done.agent_data.always_allowed_tools, ["shout"])
+        assert.strictEqual(sub.inputs.length, 4)
+        const other = yield* Agents.say("go", Agents.config())
+        const wrong = `/chats/${other.chatId}/tools/${resource_id}/always-allow`
+        assert.strictEqual((yield* get(`${wrong}/options`)).status, 404)
+      }).pipe(Effect.provide(Agents.serve([model.app, sub.app])))
+    })
+  }
+
   it.effect("cannot use itself without end, nor be one that there is not", () => {
     const model = Agents.makeModel(({ role, text }) =>
       role === "tool" ? Agents.says(text) : Agents.calls(Agents.call("research", { message: "deeper" }))

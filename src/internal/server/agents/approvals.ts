@@ -4,15 +4,19 @@ import * as Effect from "effect/Effect"
 import { unsafeRandomId } from "../ids.js"
 import { Problem } from "../reply.js"
 import * as Chat from "./chat.js"
-import type { Chat as ChatState, Interrupt, Invocation, Turn } from "./state.js"
+import { type Chat as ChatState, type Interrupt, type Invocation, lineage, type Turn } from "./state.js"
 
 const conflict = (detail: string) => new Problem({ status: 409, code: "conflict", detail })
 
 /** Whether a tool that wants approval has it already. What goes for a chat goes for the agents that it uses. */
-export const isAllowed = (chat: ChatState, name: string): boolean => {
-  const allowsAll = ({ info, parent }: ChatState): boolean =>
-    info.allowAllTools || (parent !== undefined && allowsAll(parent))
-  return chat.info.alwaysAllowed.includes(name) || allowsAll(chat)
+export const isAllowed = (chat: ChatState, name: string): boolean =>
+  lineage(chat).some(({ info }) => info.allowAllTools || info.alwaysAllowed.includes(name))
+
+/** Lets a tool be called from now on. Each use of an agent is a chat of its own: what is said in one goes for all of them. */
+export const alwaysAllow = (chat: ChatState, now: number, name: string): void => {
+  const root = lineage(chat).at(-1) ?? chat
+  const { alwaysAllowed } = root.info
+  if (!alwaysAllowed.includes(name)) Chat.setInfo(root, now, { alwaysAllowed: [...alwaysAllowed, name] })
 }
 
 /** Asks whether a call may be made. */

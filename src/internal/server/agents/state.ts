@@ -171,3 +171,7 @@ export interface Chat {
   /** To find the chat by the id of anything in it. */
   readonly index: Map<string, Chat>
 }
+
+/** A chat, and those that its agent works for. */
+export const lineage = (chat: Chat): ReadonlyArray<Chat> =>
+  chat.parent === undefined ? [chat] : [chat, ...lineage(chat.parent)]
