@@ -12,6 +12,7 @@ import type { Settings } from "../settings.js"
 import { iso } from "../taskWire.js"
 import { readVisibility } from "../visibility.js"
 import type { Agents } from "./agents.js"
+import * as Approvals from "./approvals.js"
 import * as Chat from "./chat.js"
 import type { Chats } from "./chats.js"
 import { follow } from "./follow.js"
@@ -87,7 +88,9 @@ export const make = (options: {
   const update = Effect.gen(function* () {
     const found = yield* chat
     const info = yield* infoOf(yield* bodyOf)
-    Chat.setInfo(found, yield* Clock.currentTimeMillis, info)
+    const now = yield* Clock.currentTimeMillis
+    Chat.setInfo(found, now, info)
+    if (info.allowAllTools) Approvals.settleAllowed(chats.all(), now)
     return ok(Wire.chat(found))
   })
 

@@ -65,6 +65,7 @@ export const make = (options: { readonly chats: Chats; readonly settings: Settin
     const now = yield* Clock.currentTimeMillis
     yield* Approvals.decide(chat, now, invocation.id, { allow: true })
     Approvals.alwaysAllow(chat, now, name)
+    Approvals.settleAllowed(chats.all(), now)
     return ok(null)
   })
 
