@@ -83,6 +83,12 @@ describe("a request to an agent", () => {
         at("9"),
         at("10.name")
       ])
+      const internal_tools = { finish: true }
+      for (const output_schema of ["object", { type: "array", items: {} }]) {
+        assert.deepStrictEqual(yield* withConfig(Agents.config({ internal_tools, output_schema })), [
+          "agent_config.output_schema"
+        ])
+      }
       assert.deepStrictEqual(yield* withConfig(Agents.config({ context: [{}] })), ["agent_config.context.0.name"])
       assert.strictEqual((yield* post("/chats/list")).data.total_items, 0)
     }).pipe(Effect.provide(Agents.serve([model.app])))

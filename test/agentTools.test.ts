@@ -396,6 +396,23 @@ describe("finish", () => {
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 
+  it.effect("goes on where its arguments do not fit the schema, and the model hears why", () => {
+    const model = Agents.scripted(
+      Agents.calls(Agents.call("finish", {})),
+      Agents.calls(Agents.call("finish", '{"sum":"three"}')),
+      Agents.calls(Agents.call("finish", { sum: 3 }))
+    )
+    return Effect.gen(function* () {
+      const { chatId } = yield* Agents.say("1+2?", agent)
+      const done = yield* Agents.untilIdle(chatId)
+      assert.deepStrictEqual([done.active_run.state, done.output], ["completed", { sum: 3 }])
+      assert.deepStrictEqual(yield* results(chatId), [
+        ["failed", '{"error":"the arguments do not fit the schema: sum is missing"}']
+      ])
+      assert.strictEqual(model.inputs[2].text, '{"error":"the arguments do not fit the schema: sum: expected number"}')
+    }).pipe(Effect.provide(Agents.serve([model.app])))
+  })
+
   it.effect("waits for the other calls of its message", () => {
     const model = Agents.scripted(Agents.calls(Agents.call("look", {}, "a"), Agents.call("finish", { sum: 1 }, "b")))
     return Effect.gen(function* () {
