@@ -237,6 +237,20 @@ describe("chats", () => {
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 
+  it.effect("are kept up to a number, with what is in them", () => {
+    const model = Agents.scripted()
+    return Effect.gen(function* () {
+      const { chatId, user } = yield* Agents.say("one")
+      yield* Agents.untilIdle(chatId)
+      yield* Agents.pass(1)
+      const others = [yield* Agents.say("two"), yield* Agents.say("three")]
+      const ids = (yield* post("/chats/list")).data.items.map(({ id }: Json) => id)
+      assert.deepStrictEqual(ids, others.map(({ chatId }) => chatId).reverse())
+      assert.strictEqual((yield* get(`/chats/${chatId}`)).status, 404)
+      assert.strictEqual((yield* post(`/chats/messages/${user.id}/cancel`)).status, 404)
+    }).pipe(Effect.provide(Agents.serve([model.app], { maxChats: 2 })))
+  })
+
   it.effect("show their messages in pages, the newest first", () => {
     const model = Agents.scripted()
     return Effect.gen(function* () {

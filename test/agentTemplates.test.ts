@@ -252,6 +252,7 @@ describe("templates", () => {
         numbering: "current",
         maxInstances: 4,
         maxTasks: 100,
+        maxChats: 100,
         settings: {
           apiKey: undefined,
           baseUrl: undefined,

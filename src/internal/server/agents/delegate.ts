@@ -37,7 +37,7 @@ export const make =
         const content = { ...nothing, text }
         const { origin } = turn.order
         const { begun } = yield* turns.send(chat, { agent, content, settings: {}, context: [], origin })
-        yield* turns.trim
+        chats.trim()
         return { chat, own: begun?.turn }
       })
 

@@ -38,7 +38,7 @@ export const make = (options: {
       const now = yield* Clock.currentTimeMillis
       const channelContext = isJsonObject(body.channel_context) ? body.channel_context : undefined
       const chat = chats.create(now, { agent, name: agent.name, context, channelContext })
-      yield* turns.trim
+      chats.trim()
       return chat
     })
 

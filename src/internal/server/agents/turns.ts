@@ -27,8 +27,6 @@ export interface Turns {
   readonly stop: (chat: ChatState) => Effect.Effect<void>
   /** Stops a chat and forgets it, and those of the agents that it uses. */
   readonly remove: (chat: ChatState) => Effect.Effect<void>
-  /** Forgets the chats that there are too many of. */
-  readonly trim: Effect.Effect<void>
 }
 
 type End =
@@ -161,11 +159,7 @@ export const make = (
           return { userMessage, begun: undefined }
         }),
       stop,
-      remove,
-      // By fibers of their own: whoever adds a chat may be in the turn of one that has to go.
-      trim: Effect.sync(() => {
-        for (const chat of chats.excess()) fork(`forget ${chat.id}`, remove(chat))
-      })
+      remove
     }
     return turns
   })
