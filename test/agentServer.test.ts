@@ -468,6 +468,33 @@ describe("a message to a busy chat", () => {
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 
+  it.effect("is refused where a hundred others wait", () => {
+    const model = Agents.scripted(Effect.as(Effect.sleep("1 minute"), { response: "done" }))
+    return Effect.gen(function* () {
+      const { chatId } = yield* Agents.say("one")
+      const more = post(`/chats/${chatId}/messages`, { message: "more" })
+      const queued = yield* Effect.replicateEffect(more, 100)
+      assert.isTrue(queued.every(({ status }) => status === 200))
+      for (const refused of [
+        yield* more,
+        yield* Agents.run({ chat_id: chatId, agent_config: Agents.config(), input: Agents.message("more") })
+      ]) {
+        const { type, title, detail } = refused.json
+        assert.deepStrictEqual(
+          [refused.status, type, title, detail],
+          [
+            429,
+            "https://api.inference.sh/errors/rate_limited",
+            "Too Many Requests",
+            `100 messages wait in chat ${chatId} already: wait until one is answered, or cancel one`
+          ]
+        )
+      }
+      yield* post(`/chats/messages/${queued[0]?.data.id}/cancel`)
+      assert.strictEqual((yield* more).status, 200)
+    }).pipe(Effect.provide(Agents.serve([model.app])))
+  })
+
   it.effect("can be taken back for as long as it waits", () => {
     const model = Agents.scripted(Effect.as(Effect.sleep("1 minute"), { response: "done" }))
     return Effect.gen(function* () {

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type { Json } from "../../wire.js"
 import { isJsonObject } from "../../wire.js"
 import * as EventStream from "../eventStream.js"
-import { invalid, notFound, type Problem, readObject, success } from "../reply.js"
+import { invalid, notFound, Problem, readObject, success } from "../reply.js"
 import { originOf, type Settings } from "../settings.js"
 import { type Agents, contextFor } from "./agents.js"
 import { nothing } from "./chat.js"
@@ -14,9 +14,12 @@ import type { Chats } from "./chats.js"
 import { contentOf } from "./content.js"
 import { followMessage } from "./follow.js"
 import { settingsOf } from "./input.js"
-import type { Agent, Chat } from "./state.js"
+import type { Agent, Chat, Order } from "./state.js"
 import type { Turns } from "./turns.js"
 import * as Wire from "./wire.js"
+
+/** How many messages may wait in a chat. */
+const maxQueued = 100
 
 export const make = (options: {
   readonly agents: Agents
@@ -31,6 +34,13 @@ export const make = (options: {
     const chat = typeof id === "string" ? chats.find(id) : undefined
     return chat === undefined ? Effect.fail(notFound(`chat ${id}`)) : Effect.succeed(chat)
   }
+
+  const send = (chat: Chat, order: Order) =>
+    Effect.suspend(() => {
+      if (chat.queue.length < maxQueued) return turns.send(chat, order)
+      const detail = `${maxQueued} messages wait in chat ${chat.id} already: wait until one is answered, or cancel one`
+      return new Problem({ status: 429, code: "rate_limited", detail })
+    })
 
   const create = (agent: Agent, body: Json) =>
     Effect.gen(function* () {
@@ -52,7 +62,7 @@ export const make = (options: {
     // The chat and its turn: both, or none where the client has gone.
     const { chat, sent } = yield* Effect.gen(function* () {
       const chat = yield* isNew ? create(agent, body) : find(body.chat_id)
-      const sent = yield* turns.send(chat, {
+      const sent = yield* send(chat, {
         agent,
         content,
         settings: settingsOf(input),
@@ -87,7 +97,7 @@ export const make = (options: {
     if (typeof body.message !== "string") {
       return yield* invalid("the request has no message", [{ field: "message", message: "expected a text" }])
     }
-    const { userMessage } = yield* turns.send(chat, {
+    const { userMessage } = yield* send(chat, {
       agent: undefined,
       content: { ...nothing, text: body.message },
       settings: {},
