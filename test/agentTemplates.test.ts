@@ -107,7 +107,10 @@ describe("a request to an agent", () => {
         "input.attachments.0"
       ])
       const { chatId } = yield* Agents.say("hi")
-      assert.strictEqual((yield* post(`/chats/${chatId}/messages`, {})).json.errors[0].field, "message")
+      for (const message of [undefined, 1, "", " \n"]) {
+        const { status, json } = yield* post(`/chats/${chatId}/messages`, { message })
+        assert.deepStrictEqual([status, json.errors[0].field], [400, "message"])
+      }
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 

@@ -94,8 +94,9 @@ export const make = (options: {
     const { id } = yield* HttpRouter.params
     const body = yield* readObject(request, settings.maxBodySize)
     const chat = yield* find(id)
-    if (typeof body.message !== "string") {
-      return yield* invalid("the request has no message", [{ field: "message", message: "expected a text" }])
+    if (typeof body.message !== "string" || body.message.trim() === "") {
+      const message = "expected a text that is not empty"
+      return yield* invalid("the request has no message", [{ field: "message", message }])
     }
     const { userMessage } = yield* send(chat, {
       agent: undefined,
