@@ -197,8 +197,20 @@ describe("templates", () => {
       assert.strictEqual((yield* post(`${path}/visibility`, { visibility: "all" })).status, 400)
       assert.strictEqual((yield* post(`${path}/transfer`, { team_id: "other" })).data.team_id, "other")
       assert.strictEqual((yield* post(`${path}/transfer`, {})).json.errors[0].field, "team_id")
+      const same = yield* get(path)
+      assert.strictEqual((yield* post(path, same.data)).status, 200)
+      const newVersion = yield* post(path, { title: "Other", version: prompted("y") })
+      assert.deepStrictEqual([newVersion.status, newVersion.json.errors[0].field], [400, "version"])
+      assert.include(newVersion.json.errors[0].message, "POST /agents")
+      const { data: unchanged } = yield* get(path)
+      assert.deepStrictEqual([unchanged.title, unchanged.version.system_prompt], ["New title", "x"])
       const card = yield* get(`${path}/card`)
       assert.deepStrictEqual([card.json.name, card.json.description], ["New title", "Helps"])
+      assert.strictEqual((yield* get("/agents/local/card")).status, 404)
+      const named = (yield* post("/agents", { name: "card", version: prompted("z") })).data
+      assert.strictEqual((yield* get("/agents/local/card")).data.id, named.id)
+      assert.strictEqual((yield* get(`/agents/${named.id}/card`)).json.name, "card")
+      assert.strictEqual((yield* del(`/agents/${named.id}`)).status, 204)
       const copy = (yield* post(`${path}/duplicate`)).data
       const again = (yield* post(`${path}/duplicate`)).data
       assert.deepStrictEqual([copy.name, again.name], ["renamed-copy", "renamed-copy2"])
