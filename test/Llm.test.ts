@@ -286,6 +286,15 @@ describe("Llm.append", () => {
     }
   })
 
+  it("leaves out fields that it does not know, whatever they are called", () => {
+    for (const name of ["__proto__", "constructor", "toString", "surprise"]) {
+      const output = Llm.append(Llm.empty, JSON.parse(`{"response": "a", "${name}": {"polluted": true}}`))
+      assert.deepStrictEqual(output, { response: "a" })
+      assert.strictEqual(Object.getPrototypeOf(output), Object.prototype)
+      assert.notProperty({}, "polluted")
+    }
+  })
+
   it.prop(
     "adds up the text of arguments however it is cut",
     [Fc.dictionary(Fc.string(), Fc.jsonValue()), Fc.array(Fc.nat(), { maxLength: 8 })],
