@@ -217,6 +217,25 @@ describe("framing", () => {
     )
   )
 
+  for (const newline of ["\n", "\r\n", "\r"]) {
+    it.effect(`looks at each byte of a chunk about once where lines end in ${JSON.stringify(newline)}`, () =>
+      Effect.gen(function* () {
+        let looked = 0
+        class Counted extends Uint8Array {
+          override indexOf(byte: number, from = 0): number {
+            const at = super.indexOf(byte, from)
+            looked += (at === -1 ? this.length : at + 1) - from
+            return at
+          }
+        }
+        const chunk = Counted.from(utf8.encode(`data: 1${newline}${newline}`.repeat(1000)))
+        assert.strictEqual((yield* read("sse", [chunk])).length, 1000)
+        // Once for each of the two bytes that may end a line.
+        assert.isAtMost(looked, 2 * chunk.length)
+      })
+    )
+  }
+
   it.effect("only a top-level type makes a heartbeat", () =>
     Effect.map(
       readText("ndjson", '{"data":{"type":"heartbeat"}}\n{"type":"heartbeats"}\n{"type":"heartbeat","n":1}\n'),

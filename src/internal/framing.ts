@@ -87,6 +87,15 @@ const sse = (): Parser => {
   }
 }
 
+/** Finds a byte from a place that only moves on. What was found ahead of it is kept, so that no byte is looked at again. */
+const finder = (chunk: Uint8Array, byte: number) => {
+  let at = chunk.indexOf(byte)
+  return (from: number): number => {
+    if (at !== -1 && at < from) at = chunk.indexOf(byte, from)
+    return at
+  }
+}
+
 /** Cuts bytes into lines at LF, and for SSE also at CR LF and at a lone CR. */
 const lineSplitter = (atCarriageReturn: boolean) => {
   let pending: Array<Uint8Array> = []
@@ -100,11 +109,15 @@ const lineSplitter = (atCarriageReturn: boolean) => {
     return line
   }
 
-  const nextBreak = (chunk: Uint8Array, from: number): number => {
-    const lf = chunk.indexOf(LF, from)
-    if (!atCarriageReturn) return lf
-    const cr = chunk.indexOf(CR, from)
-    return cr === -1 || (lf !== -1 && lf < cr) ? lf : cr
+  const breaks = (chunk: Uint8Array) => {
+    const nextLineFeed = finder(chunk, LF)
+    if (!atCarriageReturn) return nextLineFeed
+    const nextCarriageReturn = finder(chunk, CR)
+    return (from: number): number => {
+      const lf = nextLineFeed(from)
+      const cr = nextCarriageReturn(from)
+      return cr === -1 || (lf !== -1 && lf < cr) ? lf : cr
+    }
   }
 
   return {
@@ -113,7 +126,8 @@ const lineSplitter = (atCarriageReturn: boolean) => {
       const lines: Array<Uint8Array> = []
       let start = afterCarriageReturn && chunk[0] === LF ? 1 : 0
       if (chunk.length > 0) afterCarriageReturn = false
-      for (let at = nextBreak(chunk, start); at !== -1; at = nextBreak(chunk, start)) {
+      const nextBreak = breaks(chunk)
+      for (let at = nextBreak(start); at !== -1; at = nextBreak(start)) {
         lines.push(take(chunk.subarray(start, at)))
         start = at + 1
         if (chunk[at] === CR) {
