@@ -353,9 +353,10 @@ export interface OpenAiOptions {
  * Images go along by their URL, or with their bytes where they are not at an `http(s)` address. Other files are read, and written
  * into the message as text. Earlier reasoning is not sent back.
  *
- * A run fails with `AppFailed`, whose detail is the message and the status that the server gave. It also does for a file that is
- * neither text nor an image or has more than 20 MiB, for an answer that breaks off, and for one that takes too long. Interrupting it
- * closes the connection.
+ * A run fails with `AppFailed`, whose detail is the message and the status that the server gave. It also does for a file of the new
+ * message that cannot be read, is neither text nor an image or has more than 20 MiB, for an answer that breaks off, and for one that
+ * takes too long. Of such a file in the `context` the model is told the name, and that it cannot be shown. Interrupting a run closes
+ * the connection.
  *
  * @example
  * ```ts

@@ -404,6 +404,56 @@ describe("files that Llm.openAi sends", () => {
   )
 })
 
+describe("files of earlier messages that Llm.openAi cannot send", () => {
+  it.effect("are named in their place, and do not keep the conversation from going on", () =>
+    Effect.gen(function* () {
+      const pdf = File.fromBytes(new TextEncoder().encode("%PDF-1.7"), { filename: "r.pdf" })
+      const bytes = Uint8Array.from([1, 2])
+      const { ask, sent } = over((request) =>
+        request.method === "GET" ? Http.reply(404) : stream(chunk({ content: "ok" }, "stop"))
+      )
+      yield* ask({
+        text: "and now?",
+        context: [
+          {
+            role: "user",
+            text: "look",
+            images: [File.fromBytes(bytes, { filename: "a.bin" }), File.fromBytes(png)],
+            files: [pdf, File.fromPath("./no-such-file.txt"), File.fromUri("https://x.test/gone.txt?sig=hidden")]
+          },
+          { role: "user", text: "", files: [File.fromBytes(bytes.map(() => 0))] }
+        ]
+      })
+      const instead = (text: string) => ({ type: "text", text })
+      assert.deepStrictEqual(JSON.parse(sent.at(-1)?.text ?? "").messages, [
+        {
+          role: "user",
+          content: [
+            { type: "text", text: "look" },
+            instead('<file name="a.bin">cannot be shown</file>'),
+            { type: "image_url", image_url: { url: pngUrl } },
+            instead('<file name="r.pdf">cannot be shown</file>'),
+            instead('<file name="no-such-file.txt">cannot be shown</file>'),
+            instead('<file name="gone.txt">cannot be shown</file>')
+          ]
+        },
+        { role: "user", content: [instead("<file>cannot be shown</file>")] },
+        { role: "user", content: "and now?" }
+      ])
+    })
+  )
+
+  it.effect("still end the run where they come with the new message", () =>
+    Effect.gen(function* () {
+      const pdf = File.fromBytes(new TextEncoder().encode("%PDF-1.7"), { filename: "r.pdf" })
+      const { ask, sent } = over([])
+      const error = yield* Effect.flip(ask({ context: [{ role: "user", text: "look", files: [pdf] }], files: [pdf] }))
+      assert.include(error.detail, "the file r.pdf (application/pdf) cannot be sent to the model")
+      assert.strictEqual(sent.length, 0)
+    })
+  )
+})
+
 describe("what Llm.openAi makes of a stream", () => {
   it.effect("the answer grows, and comes with its usage and times at the end", () =>
     Effect.gen(function* () {
