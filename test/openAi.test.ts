@@ -23,6 +23,7 @@ import * as InferenceError from "effect-inferencesh/InferenceError"
 import * as Llm from "effect-inferencesh/Llm"
 import * as NodeInference from "effect-inferencesh/NodeInference"
 import * as Tasks from "effect-inferencesh/Tasks"
+import { callIds } from "../src/internal/llm/callIds.js"
 import type { Json } from "../src/internal/wire.js"
 import * as Bad from "./support/badServer.js"
 import * as Http from "./support/http.js"
@@ -640,6 +641,75 @@ describe("what Llm.openAi makes of a stream", () => {
       ])
     })
   )
+
+  for (const [name, chunks] of Object.entries({
+    "whole, with other names": [toolCalls(call(0, "x", "f", "{}"), call(1, "x", "g", '{"a":1}'))],
+    "whole, with other names and no index": [
+      toolCalls(call(undefined, "x", "f", {})),
+      toolCalls(call(undefined, "x", "g", { a: 1 }))
+    ],
+    "one after the other": [
+      toolCalls(call(0, "x", "f", "")),
+      toolCalls(call(0, "x", undefined, "{}")),
+      toolCalls(call(1, "x", "g", "")),
+      toolCalls(call(1, "x", undefined, '{"a"')),
+      more(1, ":1}")
+    ],
+    interleaved: [
+      toolCalls(call(0, "x", "f", ""), call(1, "x", "g", "")),
+      toolCalls(call(1, "x", undefined, '{"a"'), call(0, "x", undefined, "{")),
+      toolCalls(call(0, "x", undefined, "}"), call(1, "x", undefined, ":1}"))
+    ]
+  })) {
+    it.effect(`calls that share an id and come ${name} are told apart, and the later ones given another`, () =>
+      Effect.gen(function* () {
+        const context = [{ role: "assistant", text: "", toolCalls: [{ id: "call_2", name: "f", arguments: {} }] }]
+        const answered = yield* answer(stream(...chunks, chunk({}, "tool_calls")), { context })
+        assert.deepStrictEqual(answered.toolCalls, [
+          { id: "x", name: "f", arguments: {} },
+          { id: "call_3", name: "g", arguments: { a: 1 } }
+        ])
+      })
+    )
+  }
+
+  it.effect("calls that share an id and a name are told apart by their index, or where the one before is whole", () =>
+    Effect.gen(function* () {
+      for (const chunks of [
+        [toolCalls(call(0, "x", "f", ""), call(1, "x", "f", "")), more(1, '{"b":2}'), more(0, '{"a":1}')],
+        [toolCalls(call(0, "x", "f", '{"a":1}'), call(0, "x", "f", '{"b":2}'))]
+      ]) {
+        const { toolCalls: calls } = yield* answer(stream(...chunks, chunk({}, "tool_calls")))
+        assert.deepStrictEqual(calls, [
+          { id: "x", name: "f", arguments: { a: 1 } },
+          { id: "call_1", name: "f", arguments: { b: 2 } }
+        ])
+      }
+    })
+  )
+
+  it.effect("a call whose pieces all have its id and its name is one, also where the last of them is empty", () =>
+    Effect.gen(function* () {
+      const pieces = ["", '{"a":', "1}", ""].map((args) => toolCalls(call(0, "x", "f", args)))
+      const { toolCalls: calls } = yield* answer(stream(...pieces, chunk({}, "tool_calls")))
+      assert.deepStrictEqual(calls, [{ id: "x", name: "f", arguments: { a: 1 } }])
+    })
+  )
+
+  it("the conversation is looked through once for the ids in it, and only where there are calls", () => {
+    let looks = 0
+    const before = Object.defineProperty({ role: "assistant", text: "" }, "toolCalls", {
+      enumerable: true,
+      get: () => {
+        looks++
+        return [{ id: "call_1", name: "f", arguments: {} }]
+      }
+    })
+    const ids = callIds([before])
+    assert.strictEqual(looks, 0)
+    assert.deepStrictEqual([ids([{}]), ids([{}, {}])], [["call_2"], ["call_2", "call_3"]])
+    assert.strictEqual(looks, 1)
+  })
 
   it.effect("arguments that are no JSON object stay the text that they are", () =>
     Effect.gen(function* () {

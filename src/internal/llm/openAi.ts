@@ -11,6 +11,7 @@ import * as Failure from "../failure.js"
 import { defaultMaxLineBytes, type Frame, frames } from "../framing.js"
 import * as Metrics from "../metrics.js"
 import { isJsonObject, type Json } from "../wire.js"
+import { callIds } from "./callIds.js"
 import * as Http from "./openAiHttp.js"
 import * as Reply from "./openAiReply.js"
 import { bodyOf } from "./openAiRequest.js"
@@ -48,6 +49,7 @@ export const run = (
     Effect.gen(function* () {
       const api = Http.make(yield* HttpClient.HttpClient, options)
       const { bytes, contentType, sentAt } = yield* api.post(yield* bodyOf(app, options, input, api.isOpenAi))
+      const idsOf = callIds(input.context)
       let reply = Reply.nothing
       let isDone = false
 
@@ -57,7 +59,7 @@ export const run = (
           if (failure !== undefined) return yield* Effect.fail(failure)
           const before = reply
           reply = Reply.read(before, data, yield* Clock.currentTimeMillis)
-          return reply.output === before.output ? [] : [Reply.partial(reply, input)]
+          return reply.output === before.output ? [] : [Reply.partial(reply, idsOf)]
         })
 
       const handle = (frame: Frame): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> => {
@@ -90,7 +92,7 @@ export const run = (
 
       const finish = Effect.gen(function* () {
         if (reply.isAnswer && (isDone || reply.stopReason !== undefined)) {
-          return Reply.final(reply, input, sentAt, yield* Clock.currentTimeMillis)
+          return Reply.final(reply, idsOf, sentAt, yield* Clock.currentTimeMillis)
         }
         if (isDone || (!reply.isAnswer && !/event-stream/i.test(contentType))) {
           const type = contentType === "" ? "" : ` (${contentType})`

@@ -2,7 +2,7 @@
 import type * as Llm from "../../Llm.js"
 import { append } from "../llmDelta.js"
 import { isJsonObject, type Json } from "../wire.js"
-import { callIds } from "./callIds.js"
+import type { CallIds } from "./callIds.js"
 import { readArguments, Usage } from "./schemas.js"
 
 /** A reply as far as it has come. Times are in milliseconds. */
@@ -60,14 +60,33 @@ const callsOf = (output: Json): ReadonlyArray<Call> =>
 
 const isWhole = (args: string): boolean => args.trim() !== "" && typeof readArguments(args) !== "string"
 
+/** The call of a piece by its id, if there is one. Some servers give one id to several calls: each begins with a name. */
+const placeById = (
+  calls: ReadonlyArray<Call>,
+  { indexes }: Reply,
+  piece: Call,
+  index: number | undefined
+): number | undefined => {
+  const places = calls.flatMap(({ id }, place) => (id !== undefined && id === piece.id ? [place] : []))
+  const place = places.findLast((place) => index === undefined || (indexes[place] ?? index) === index)
+  if (places.length === 0) return undefined
+  if (piece.name === undefined) return place ?? places.at(-1)
+  const call = place === undefined ? undefined : calls[place]
+  const isOther =
+    call === undefined ||
+    (call.name ?? piece.name) !== piece.name ||
+    (piece.arguments !== "" && isWhole(call.arguments))
+  return isOther ? calls.length : place
+}
+
 /**
  * The call that a piece goes on with, or the place of a new one. Servers do not agree on the index: some leave it out, some give the
  * same one to all calls, and some have a new id for each piece. The name tells best where a call begins.
  */
-const placeOf = (calls: ReadonlyArray<Call>, { indexes }: Reply, piece: Call, index: number | undefined): number => {
-  const same = piece.id === undefined ? -1 : calls.findIndex(({ id }) => id === piece.id)
-  if (same !== -1) return same
-  const found = index === undefined ? calls.length - 1 : indexes.lastIndexOf(index)
+const placeOf = (calls: ReadonlyArray<Call>, reply: Reply, piece: Call, index: number | undefined): number => {
+  const same = placeById(calls, reply, piece, index)
+  if (same !== undefined) return same
+  const found = index === undefined ? calls.length - 1 : reply.indexes.lastIndexOf(index)
   const call = calls[found]
   if (call === undefined) {
     const isStart = piece.name !== undefined || piece.id !== undefined
@@ -124,16 +143,15 @@ export const read = (reply: Reply, chunk: Json, now: number): Reply => {
 }
 
 /** What has come so far. The arguments of calls are text as long as more of it may follow. */
-export const partial = (reply: Reply, input: Llm.Input): Llm.Output => {
+export const partial = (reply: Reply, idsOf: CallIds): Llm.Output => {
   const calls = callsOf(reply.output)
-  const ids = callIds(input.context, calls)
   const reasoning = text(reply.output.reasoning)
+  const output = { response: text(reply.output.response) ?? "", ...(reasoning !== undefined && { reasoning }) }
+  if (calls.length === 0) return output
+  const ids = idsOf(calls.map(({ id }, i) => (calls.findIndex((call) => call.id === id) === i ? { id } : {})))
   return {
-    response: text(reply.output.response) ?? "",
-    ...(reasoning !== undefined && { reasoning }),
-    ...(calls.length > 0 && {
-      toolCalls: calls.map((call, i) => ({ id: ids[i] ?? "", name: call.name ?? "", arguments: call.arguments }))
-    })
+    ...output,
+    toolCalls: calls.map((call, i) => ({ id: ids[i] ?? "", name: call.name ?? "", arguments: call.arguments }))
   }
 }
 
@@ -156,8 +174,8 @@ const usageOf = (reply: Reply, sentAt: number, now: number): Llm.Usage => {
 }
 
 /** The whole answer. */
-export const final = (reply: Reply, input: Llm.Input, sentAt: number, now: number): Llm.Output => {
-  const { toolCalls, ...output } = partial(reply, input)
+export const final = (reply: Reply, idsOf: CallIds, sentAt: number, now: number): Llm.Output => {
+  const { toolCalls, ...output } = partial(reply, idsOf)
   return {
     ...output,
     ...(toolCalls !== undefined && {
