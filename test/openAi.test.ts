@@ -996,6 +996,59 @@ describe("failures of Llm.openAi", () => {
   )
 })
 
+describe("secrets that a server tells back to Llm.openAi", () => {
+  /** All that comes out of a failure: the error, and what is in the log. */
+  const heardOf = (script: Http.Answer, options: Partial<Llm.OpenAiOptions>) =>
+    Effect.gen(function* () {
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void logged.push(message))
+      const { error } = yield* Effect.provide(
+        failure(script, { retry: false, ...options }),
+        Logger.replace(Logger.defaultLogger, logger)
+      )
+      return inspect([error, { ...error }, error.cause, logged], { depth: 12, maxStringLength: null })
+    })
+
+  it.effect("are taken out where they came in a header of one's own", () =>
+    Effect.gen(function* () {
+      const secret = "azur3-5ecr3t"
+      const headers = {
+        "API-Key": secret,
+        authorization: `Token ${key}`,
+        "x-quoted": 'a"quoted"5ecr3t',
+        "x-app": "chat"
+      }
+      for (const script of [
+        Http.json({ error: { message: `no such key as ${secret} or ${key} in chat`, code: 'a"quoted"5ecr3t' } }, 401),
+        Http.reply(500, `<b>${secret}</b> ${key} a"quoted"5ecr3t in chat`),
+        stream({ error: `no such key as ${secret} or ${key} or a"quoted"5ecr3t in chat` }),
+        cutOff(`data: {"no such key as ${secret} or ${key} or a"quoted"5ecr3t in chat\n`)
+      ]) {
+        const heard = yield* heardOf(script, { apiKey: undefined, headers })
+        for (const each of [secret, key, "quoted"]) assert.notInclude(heard, each)
+        assert.include(heard, "in chat")
+      }
+    })
+  )
+
+  it.effect("are taken out where a text ends or is cut within them, however long they are", () =>
+    Effect.gen(function* () {
+      const long = `eyJhbGciOi${"0123456789".repeat(90)}`
+      const options = { apiKey: Redacted.make(long), headers: { "x-key": key } }
+      for (const script of [
+        cutOff(`data: {"no such key as ${long}`),
+        cutOff(`data: {"no such key as ${long.slice(0, 30)}`),
+        cutOff(`data: {"no such key as ${key.slice(0, -1)}`),
+        Http.reply(500, `no such key as ${long.slice(0, 30)}`)
+      ]) {
+        const heard = yield* heardOf(script, options)
+        for (const each of [long, key]) assert.notInclude(heard, each.slice(0, 8))
+        assert.include(heard, "no such key as")
+      }
+    })
+  )
+})
+
 describe("a model of Llm.openAi", () => {
   it("does not show the key", () => {
     const { model } = over([])

@@ -22,7 +22,7 @@ const isJsonType = (contentType: string): boolean => /^\s*application\/([\w.-]+\
 
 const isDoneMark = (frame: Frame): boolean => frame._tag === "Malformed" && frame.text.trim() === "[DONE]"
 
-/** The frame was cut to 500 characters, in the middle of a key perhaps, which is then not known as one. */
+/** As much of an event as a log needs. */
 const excerpt = (text: string): string => text.slice(0, 200)
 
 const failed = (app: string, detail: string) => new AppFailed({ app, phase: "run", detail })
