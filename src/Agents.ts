@@ -58,7 +58,7 @@ export interface Options {
  * @category models
  */
 export interface MessageOptions {
-  /** Attachments. Each is uploaded, once, unless it is at a URL. */
+  /** Attachments. Each is uploaded, once for this message, unless it is at a URL. */
   readonly files?: ReadonlyArray<File.File | Uint8Array | Blob> | undefined
 }
 
@@ -76,7 +76,8 @@ export interface WidgetAction {
 /**
  * A conversation with an agent. `R` is what the handlers of its tools need, `E` what they fail with.
  *
- * Turns are taken in order: a message that is sent while another turn of this conversation is under way waits until that is over.
+ * Turns are taken in order: a message that is sent while another turn of this conversation is under way waits until that is over. So a
+ * handler must not wait for a message to its own agent, nor must whoever consumes the events of a turn: it would wait for itself.
  *
  * @since 0.1.0
  * @category models
@@ -86,7 +87,7 @@ export interface Agent<out R = never, out E = unknown> {
   readonly chatId: Effect.Effect<string | undefined>
   /**
    * Sends a message and waits until the turn is over. Owns the turn as {@link Agent.chat} does, and fails as that does. A turn that
-   * needs an approval waits for it: approve from another fiber, or follow `chat` and end it with `Chat.reply`.
+   * needs an approval waits for it, and a warning is logged: approve from another fiber, or follow `chat` and end it with `Chat.reply`.
    */
   readonly sendMessage: (text: string, options?: MessageOptions) => Effect.Effect<Chat.Reply, ChatError, R>
   /**
@@ -97,8 +98,8 @@ export interface Agent<out R = never, out E = unknown> {
    */
   readonly chat: (text: string, options?: MessageOptions) => Stream.Stream<Chat.Event<E>, ChatError, R>
   /**
-   * Sends a message and gives the structured output of the turn. An agent that is described on the spot is told the schema; one that is
-   * stored must have been given one that fits.
+   * Sends a message and gives the structured output of the turn, an object or not. An agent that is described on the spot is told the
+   * schema; one that is stored must have been given one that fits.
    *
    * Fails with {@link ChatError}: `ChatFailed` with the reason `NoOutput` where the turn gives none, `DecodeError` where it does not fit.
    */
@@ -150,7 +151,10 @@ export interface Create {
   <const Tools extends ReadonlyArray<Tool.Any> = readonly []>(
     agent: string,
     options?: Options & {
-      /** The client tools of the stored agent, by their names: their handlers run here. */
+      /**
+       * The client tools of the stored agent, by their names: their handlers run here. Those with `requireApproval` need an agent that asks
+       * for it: the first message fails with `InvalidRequest` where it does not.
+       */
       readonly tools?: Tools
     }
   ): Effect.Effect<Agent<Tool.Requirements<Tools[number]>, Tool.Errors<Tools[number]>>, never, never>

@@ -221,11 +221,14 @@ describe("a turn of which the service does not say which run it is", () => {
         [getMessages]: page(C.message("m2", { ...bare, content: [] }))
       }
       const failure = run("r1", "failed", { error: "out of credits" })
-      const fresh = yield* using(
-        { ...script, [streamOf]: T.ndjson(C.message("m2", bare), failure, idle, T.silence) },
-        Effect.flatMap(Agents.create("acme/x"), (agent) => agent.sendMessage("hi"))
-      )
-      assert.propertyVal(fresh.error, "detail", "out of credits")
+      const active = C.chat({ active_run: { id: "r1", state: "working" } })
+      for (const first of [C.message("m2", bare), active]) {
+        const fresh = yield* using(
+          { ...script, [streamOf]: T.ndjson(first, failure, idle, T.silence) },
+          Effect.flatMap(Agents.create("acme/x"), (agent) => agent.sendMessage("hi"))
+        )
+        assert.propertyVal(fresh.error, "detail", "out of credits")
+      }
       const known = yield* using(
         {
           ...script,

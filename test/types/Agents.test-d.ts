@@ -3,12 +3,15 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type * as AgentConfig from "effect-inferencesh/AgentConfig"
 import * as Agents from "effect-inferencesh/Agents"
 import * as App from "effect-inferencesh/App"
 import * as Chat from "effect-inferencesh/Chat"
 import * as File from "effect-inferencesh/File"
 import type * as Inference from "effect-inferencesh/Inference"
+import * as InferenceError from "effect-inferencesh/InferenceError"
 import * as NodeInference from "effect-inferencesh/NodeInference"
+import type * as Tasks from "effect-inferencesh/Tasks"
 import * as Tool from "effect-inferencesh/Tool"
 import { describe, expectTypeOf, it } from "vitest"
 
@@ -196,6 +199,27 @@ describe("Agents.create", () => {
   it("types the handlers of a stored agent's tools as well", () => {
     const created = Agents.create("acme/helper", { tools: [getWeather] })
     expectTypeOf(created).toEqualTypeOf<Effect.Effect<Agents.Agent<Weather, Storm>, never, Agents.Agents>>()
+  })
+
+  it("takes an agent that is kept in a variable, and one that is stored or not", () => {
+    const plain: AgentConfig.AgentConfig = { coreApp: "acme/llm" }
+    expectTypeOf(Agents.create(plain)).toEqualTypeOf<Effect.Effect<Agents.Agent<never, never>, never, Agents.Agents>>()
+    // @ts-expect-error its tools would be forgotten
+    const forgetful: AgentConfig.AgentConfig = { coreApp: "acme/llm", tools: [getWeather] }
+    const config = { coreApp: "acme/llm", tools: [getWeather] } satisfies AgentConfig.Any
+    expectTypeOf(Agents.create(config)).toEqualTypeOf<
+      Effect.Effect<Agents.Agent<Weather, Storm>, never, Agents.Agents>
+    >()
+    const choose = (agent: string | typeof config) => Agents.create(agent)
+    expectTypeOf(choose).returns.toEqualTypeOf<Effect.Effect<Agents.Agent<Weather, Storm>, never, Agents.Agents>>()
+    return [plain, forgetful]
+  })
+
+  it("has errors that stand-ins of the service can make", () => {
+    const lost = InferenceError.chatInterrupted({ chatId: "c1", reason: "Disconnected" })
+    expectTypeOf(Effect.fail(lost)).toExtend<Effect.Effect<never, Agents.ChatError>>()
+    const task = InferenceError.taskInterrupted({ taskId: "t1", reason: "NoProgress" })
+    expectTypeOf(Effect.fail(task)).toExtend<Effect.Effect<never, Tasks.RunError>>()
   })
 
   it("lets an agent stand where one is asked for that needs as much", () => {

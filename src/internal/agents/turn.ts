@@ -67,7 +67,7 @@ export const make = (
   let runId: string | undefined
   /** Messages that were there before the turn, where their order does not tell. */
   let before: ReadonlySet<string> | undefined
-  /** Runs that were there before the turn. */
+  /** Runs that were there before a queued message got its turn. */
   let runsBefore: ReadonlySet<string> = new Set()
   let hasBegun = false
   /** The output of the chat as it was last, and whether it has become another one in this turn. */
@@ -109,9 +109,11 @@ export const make = (
     if (hasBegun || posted === undefined || isQueued()) return
     hasBegun = true
     const { userMessage, assistantMessage } = posted
-    const isOrdered = userMessage?.status !== "queued" && (userMessage ?? assistantMessage) !== undefined
-    if (!isOrdered) before = new Set(Array.from(state.entries(), ({ id }) => id))
-    runsBefore = new Set(Array.from(state.runs(), ({ id }) => id))
+    const wasQueued = userMessage?.status === "queued"
+    if (wasQueued || (userMessage ?? assistantMessage) === undefined) {
+      before = new Set(Array.from(state.entries(), ({ id }) => id))
+    }
+    if (wasQueued) runsBefore = new Set(Array.from(state.runs(), ({ id }) => id))
   }
 
   /** The order after which the messages of the turn come. */
