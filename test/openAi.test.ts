@@ -925,6 +925,10 @@ describe("failures of Llm.openAi", () => {
       assert.include(yield* within({ error: "out of memory" }), "out of memory")
       assert.include(yield* within({ object: "error", message: "out of memory", code: 40_003 }), "out of memory")
       assert.include(yield* within('event: error\ndata: {"message": "out of memory"}\n'), "out of memory")
+      assert.include(yield* within("event: error\ndata: out of memory\n"), "error: out of memory")
+      assert.include(yield* within('event: error\ndata: "out of memory"\n'), "error: out of memory")
+      assert.include(yield* within("event: error\ndata:\n"), "error: it gave no reason")
+      assert.include((yield* failure(cutOff("event: error\ndata: out of memory"))).error.detail, "out of memory")
       const limited = yield* within({ error: { message: "slow down", code: 429 }, choices: [] })
       assert.include(limited, "slow down")
       assert.include(limited, "429")
@@ -1037,6 +1041,7 @@ describe("secrets that a server tells back to Llm.openAi", () => {
       const options = { apiKey: Redacted.make(long), headers: { "x-key": key } }
       for (const script of [
         cutOff(`data: {"no such key as ${long}`),
+        cutOff(`event: error\ndata: no such key as ${long}`),
         cutOff(`data: {"no such key as ${long.slice(0, 30)}`),
         cutOff(`data: {"no such key as ${key.slice(0, -1)}`),
         Http.reply(500, `no such key as ${long.slice(0, 30)}`)

@@ -8,7 +8,7 @@ import { isJsonObject } from "./wire.js"
 
 /**
  * One event of a stream. `Message` is JSON, with the name that SSE gave it. `Heartbeat` says only that the connection lives.
- * `Malformed` is a line that is not JSON, cut to 500 characters.
+ * `Malformed` is one that is not JSON, cut to 500 characters.
  *
  * @since 0.1.0
  * @category models
@@ -16,7 +16,7 @@ import { isJsonObject } from "./wire.js"
 export type Frame =
   | { readonly _tag: "Message"; readonly event: string | undefined; readonly data: unknown }
   | { readonly _tag: "Heartbeat" }
-  | { readonly _tag: "Malformed"; readonly text: string }
+  | { readonly _tag: "Malformed"; readonly event: string | undefined; readonly text: string }
 
 export type Format = "ndjson" | "sse"
 
@@ -36,7 +36,7 @@ const toFrame = (text: string, event: string | undefined): Frame => {
     const data: unknown = text === "" ? undefined : JSON.parse(text)
     return isJsonObject(data) && data.type === "heartbeat" ? heartbeat : { _tag: "Message", event, data }
   } catch {
-    return { _tag: "Malformed", text: text.slice(0, 500) }
+    return { _tag: "Malformed", event, text: text.slice(0, 500) }
   }
 }
 

@@ -28,12 +28,14 @@ const excerpt = (text: string): string => text.slice(0, 200)
 const failed = (app: string, detail: string) => new AppFailed({ app, phase: "run", detail })
 
 /** The failure that a reply tells of in its body, after a status that promised success. */
-const failureIn = (app: string, api: Http.Api, data: Json, event?: string): Failed | undefined => {
-  const [choice]: ReadonlyArray<unknown> = Array.isArray(data.choices) ? data.choices : []
-  const error = data.error || (isJsonObject(choice) && choice.finish_reason === "error" && (choice.error ?? choice))
-  if (!error && data.object !== "error" && event !== "error") return undefined
-  const body = api.scrub(JSON.stringify(error ? { error } : data))
-  const status = isJsonObject(error) ? error.code : data.code
+const failureIn = (app: string, api: Http.Api, data: unknown, event?: string): Failed | undefined => {
+  const reply: Json = isJsonObject(data) ? data : {}
+  const [choice]: ReadonlyArray<unknown> = Array.isArray(reply.choices) ? reply.choices : []
+  const error = reply.error || (isJsonObject(choice) && choice.finish_reason === "error" && (choice.error ?? choice))
+  if (!error && reply.object !== "error" && event !== "error") return undefined
+  const told = error ? { error } : (data ?? "")
+  const body = api.scrub(typeof told === "string" ? told : JSON.stringify(told))
+  const status = isJsonObject(error) ? error.code : reply.code
   if (typeof status === "number" && status >= 400 && status < 600) return Failure.fromStatus(status, body, api.about)
   const { detail = "it gave no reason", code } = Failure.readProblem(body)
   return failed(app, `the model's server ended the reply with an error: ${detail}${code ? ` (${code})` : ""}`)
@@ -53,10 +55,11 @@ export const run = (
       let reply = Reply.nothing
       let isDone = false
 
-      const take = (data: Json, event?: string): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> =>
+      const take = (data: unknown, event?: string): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> =>
         Effect.gen(function* () {
           const failure = failureIn(app, api, data, event)
           if (failure !== undefined) return yield* Effect.fail(failure)
+          if (!isJsonObject(data)) return []
           const before = reply
           reply = Reply.read(before, data, yield* Clock.currentTimeMillis)
           return reply.output === before.output ? [] : [Reply.partial(reply, idsOf)]
@@ -64,12 +67,11 @@ export const run = (
 
       const handle = (frame: Frame): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> => {
         isDone = isDoneMark(frame)
-        if (frame._tag === "Message" && isJsonObject(frame.data)) return take(frame.data, frame.event)
-        const missed =
-          frame._tag === "Malformed" && !isDone
-            ? Effect.logWarning("an event of the reply is no JSON and was left out:", excerpt(api.scrub(frame.text)))
-            : Effect.void
-        return Effect.as(missed, [])
+        if (isDone || frame._tag === "Heartbeat") return Effect.succeed([])
+        if (frame._tag === "Message") return take(frame.data, frame.event)
+        if (frame.event === "error") return take(frame.text, frame.event)
+        const missed = "an event of the reply is no JSON and was left out:"
+        return Effect.as(Effect.logWarning(missed, excerpt(api.scrub(frame.text))), [])
       }
 
       const streamed = bytes.pipe(
@@ -86,7 +88,7 @@ export const run = (
           Effect.try((): unknown => JSON.parse(text)),
           () => undefined
         )
-        if (isJsonObject(data)) yield* take(data)
+        yield* take(data)
         isDone = data !== undefined
       })
 
