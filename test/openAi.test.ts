@@ -518,6 +518,22 @@ describe("what Llm.openAi makes of a stream", () => {
     })
   )
 
+  it.effect("reasoning among the parts of an answer, and in details, is no part of what was said", () =>
+    Effect.gen(function* () {
+      const said = { type: "text", text: "4" }
+      for (const delta of [
+        { content: [{ type: "reasoning", text: "2+2" }, said] },
+        { content: [{ type: "thinking", thinking: "2+2" }, said] },
+        { content: [{ type: "thinking", thinking: [{ type: "text", text: "2+2" }] }, said] },
+        { content: [said], reasoning_details: [{ type: "reasoning.text", text: "2+2" }, { data: "0" }] },
+        { content: "4", reasoning: "2+2", reasoning_details: [{ type: "reasoning.text", text: "2+2" }] }
+      ]) {
+        const { response, reasoning } = yield* answer(stream(chunk(delta, "stop")))
+        assert.deepStrictEqual([response, reasoning], ["4", "2+2"])
+      }
+    })
+  )
+
   it.effect("the arguments of a call are text while they grow, and an object at the end", () =>
     Effect.gen(function* () {
       const { ask } = over([

@@ -33,15 +33,31 @@ const text = (u: unknown): string | undefined => (typeof u === "string" && u !==
 
 const objects = (u: unknown): ReadonlyArray<Json> => (Array.isArray(u) ? u : [u]).filter(isJsonObject)
 
-/** A text, or the texts in a list of parts. */
-const contentOf = (content: unknown): string | undefined =>
-  Array.isArray(content)
+/** A text, or the texts in a list of parts. Parts with the model's thoughts have names of their own for it. */
+const textOf = (u: unknown): string | undefined =>
+  Array.isArray(u)
     ? text(
-        objects(content)
-          .map((part) => text(part.text) ?? "")
+        objects(u)
+          .map((part) => text(part.text) ?? textOf(part.thinking) ?? text(part.reasoning) ?? text(part.summary) ?? "")
           .join("")
       )
-    : text(content)
+    : text(u)
+
+const isThought = ({ type }: Json): boolean => type === "reasoning" || type === "thinking"
+
+/** What is said in a message, and what was thought. Some servers tell the same thoughts in more than one place. */
+const contentOf = (message: Json) => {
+  const { content } = message
+  const parts = Array.isArray(content) ? objects(content) : []
+  return {
+    response: textOf(Array.isArray(content) ? parts.filter((part) => !isThought(part)) : content),
+    reasoning:
+      text(message.reasoning_content) ??
+      text(message.reasoning) ??
+      textOf(parts.filter(isThought)) ??
+      textOf(objects(message.reasoning_details ?? []))
+  }
+}
 
 interface Call {
   readonly id: string | undefined
@@ -126,8 +142,7 @@ export const read = (reply: Reply, chunk: Json, now: number): Reply => {
   const choice = objects(chunk.choices ?? []).find(({ index }) => index == null || index === 0)
   if (choice === undefined) return { ...reply, usage }
   const message = isJsonObject(choice.delta) ? choice.delta : isJsonObject(choice.message) ? choice.message : {}
-  const response = contentOf(message.content) ?? text(message.refusal)
-  const reasoning = text(message.reasoning_content) ?? text(message.reasoning)
+  const { response = text(message.refusal), reasoning } = contentOf(message)
   const calls = objects(message.tool_calls ?? [])
   const isNews = response !== undefined || reasoning !== undefined || calls.length > 0
   const next: Reply = {
