@@ -628,6 +628,17 @@ describe("what Llm.openAi makes of a stream", () => {
     "whole, with objects as arguments": [
       toolCalls(call(undefined, "c1", "add", { a: 1 }), call(undefined, "c2", "add", { b: 2 }))
     ],
+    "with names in pieces": [
+      toolCalls(call(0, "c1", "a", ""), call(1, "c2", "ad", "")),
+      toolCalls(call(0, undefined, "dd", ""), call(1, undefined, "d", '{"b"')),
+      more(0, '{"a":1}'),
+      more(1, ":2}")
+    ],
+    "with the name in each piece, and the arguments later": [
+      toolCalls(call(0, "c1", "add", ""), call(1, "c2", "add", "")),
+      toolCalls(call(0, undefined, "add", ""), call(1, undefined, "add", '{"b"')),
+      toolCalls(call(0, undefined, "add", '{"a":1}'), call(1, undefined, "add", ":2}"))
+    ],
     "not in a list": [
       chunk({ tool_calls: call(0, "c1", "add", { a: 1 }) }),
       chunk({ tool_calls: call(1, "c2", "add", { b: 2 }) })
@@ -655,6 +666,23 @@ describe("what Llm.openAi makes of a stream", () => {
         { id: "call_3", name: "add", arguments: { b: 2 } },
         { id: "call_4", name: "now", arguments: {} }
       ])
+    })
+  )
+
+  it.effect("another name is another call where it has an id, has no index, or comes after arguments", () =>
+    Effect.gen(function* () {
+      for (const [first, second] of [
+        [call(0, "c1", "f", ""), call(0, "c2", "g", "{}")],
+        [call(0, "c1", "f", "{}"), call(0, undefined, "g", "{}")],
+        [call(undefined, "c1", "f", ""), call(undefined, undefined, "g", "{}")],
+        [call(0, undefined, "f", ""), call(0, undefined, "g", "{}")]
+      ] as const) {
+        const { toolCalls: calls } = yield* answer(stream(toolCalls(first), toolCalls(second), chunk({}, "tool_calls")))
+        assert.deepStrictEqual(
+          calls?.map(({ name }) => name),
+          ["f", "g"]
+        )
+      }
     })
   )
 

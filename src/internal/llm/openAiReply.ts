@@ -97,7 +97,8 @@ const placeById = (
 
 /**
  * The call that a piece goes on with, or the place of a new one. Servers do not agree on the index: some leave it out, some give the
- * same one to all calls, and some have a new id for each piece. The name tells best where a call begins.
+ * same one to all calls, and some have a new id for each piece. The name tells best where a call begins. It may itself come in pieces:
+ * another name goes on with the one before only where nothing else says that a call begins, and no arguments have come.
  */
 const placeOf = (calls: ReadonlyArray<Call>, reply: Reply, piece: Call, index: number | undefined): number => {
   const same = placeById(calls, reply, piece, index)
@@ -109,12 +110,19 @@ const placeOf = (calls: ReadonlyArray<Call>, reply: Reply, piece: Call, index: n
     return isStart ? calls.length : Math.max(0, calls.length - 1)
   }
   if (piece.name === undefined || call.name === undefined) return found
+  const isMoreOfName = index !== undefined && call.id !== undefined && piece.id === undefined && call.arguments === ""
   const isOther =
     piece.id !== undefined && call.id !== undefined
       ? piece.id !== call.id
-      : piece.name !== call.name || isWhole(call.arguments)
+      : (piece.name !== call.name && !isMoreOfName) || isWhole(call.arguments)
   return isOther ? calls.length : found
 }
+
+/** Most servers tell the name of a call once, some with each piece of it, and some in pieces. */
+const nameOf = (known: Call | undefined, piece: Call): string | undefined =>
+  known?.name === undefined || piece.name === undefined || piece.name === known.name
+    ? (known?.name ?? piece.name)
+    : known.name + piece.name
 
 const addCall = (reply: Reply, wire: Json): Reply => {
   const calls = callsOf(reply.output)
@@ -126,7 +134,7 @@ const addCall = (reply: Reply, wire: Json): Reply => {
     index: place,
     id: known?.id ?? piece.id,
     type: "function",
-    function: { name: known?.name ?? piece.name, arguments: piece.arguments }
+    function: { name: nameOf(known, piece), arguments: piece.arguments }
   }
   return {
     ...reply,
