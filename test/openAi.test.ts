@@ -909,6 +909,28 @@ describe("what Llm.openAi makes of a reply that is no stream", () => {
     })
   )
 
+  it.effect("a completion is found by how it begins, whatever its type", () =>
+    Effect.gen(function* () {
+      const text = JSON.stringify(completion({ content: "Hello" }))
+      for (const type of ["text/plain", "text/event-stream", "application/json"]) {
+        for (const parts of [[text], ["\ufeff", " \n", "", text.slice(0, 1), text.slice(1)]]) {
+          const body = Stream.fromIterable(parts).pipe(Stream.encodeText, Stream.rechunk(1))
+          const output = yield* answer(Http.reply(200, body, { "content-type": type }))
+          assert.strictEqual(output.response, "Hello")
+        }
+      }
+      const streamed = Http.reply(200, events(" ", chunk({ content: "a" }, "stop"), done), {
+        "content-type": "application/json"
+      })
+      assert.strictEqual((yield* answer(streamed)).response, "a")
+      const bytes = Array.from(new TextEncoder().encode(`\ufeff${events(chunk({ content: "a" }, "stop"))}`))
+      const bytewise = Stream.fromIterable(bytes.map((byte) => Uint8Array.of(byte))).pipe(Stream.rechunk(1))
+      assert.strictEqual((yield* answer(Http.reply(200, bytewise, sse))).response, "a")
+      const failed = Http.reply(200, '{"error": "no credit"}', sse)
+      assert.include((yield* failure(failed)).error.detail, "no credit")
+    })
+  )
+
   it.effect("what is no completion is said to be none", () =>
     Effect.gen(function* () {
       for (const script of [

@@ -1,8 +1,10 @@
 /** A language model behind an API like OpenAI's. */
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { type ApiFailure, AppFailed, type FileError, TransportError } from "../../InferenceError.js"
 import type * as Llm from "../../Llm.js"
@@ -18,7 +20,20 @@ import { bodyOf } from "./openAiRequest.js"
 
 type Failed = ApiFailure | AppFailed | FileError
 
-const isJsonType = (contentType: string): boolean => /^\s*application\/([\w.-]+\+)?json\b/i.test(contentType)
+/** Bytes that may come before what a body has to say: white space, and the mark of UTF-8. */
+const blanks = new Set([0x09, 0x0a, 0x0d, 0x20, 0xef, 0xbb, 0xbf])
+
+const trimStart = <E>(bytes: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
+  bytes.pipe(
+    Stream.mapAccum(false, (hasBegun, chunk) => {
+      const at = hasBegun ? 0 : chunk.findIndex((byte) => !blanks.has(byte))
+      return [at !== -1, chunk.subarray(at === -1 ? chunk.length : at)]
+    }),
+    Stream.dropWhile((chunk) => chunk.length === 0)
+  )
+
+/** Told by the body itself, since servers do not agree on its type: no event begins like this. */
+const isJson = (start: Chunk.Chunk<Uint8Array>): boolean => Option.exists(Chunk.head(start), ([byte]) => byte === 0x7b)
 
 const isDoneMark = (frame: Frame): boolean => frame._tag === "Malformed" && frame.text.trim() === "[DONE]"
 
@@ -74,7 +89,15 @@ export const run = (
         return Effect.as(Effect.logWarning(missed, excerpt(api.scrub(frame.text))), [])
       }
 
-      const streamed = bytes.pipe(
+      const pull = yield* Stream.toPull(trimStart(bytes))
+      const start = yield* Effect.catchAll(
+        pull,
+        Option.match({ onNone: () => Effect.succeed(Chunk.empty<Uint8Array>()), onSome: Effect.fail })
+      )
+      const rest = Chunk.isEmpty(start) ? Stream.empty : Stream.repeatEffectChunkOption(pull)
+      const all = Stream.concat(Stream.fromChunk(start), rest)
+
+      const streamed = all.pipe(
         frames("sse"),
         // After the model has finished only the usage may follow: without it the answer is no less complete.
         Stream.catchAll((error) => (reply.stopReason === undefined ? Stream.fail(error) : Stream.empty)),
@@ -83,7 +106,7 @@ export const run = (
       )
 
       const whole = Effect.gen(function* () {
-        const text = yield* readText(bytes, defaultMaxLineBytes)
+        const text = yield* readText(all, defaultMaxLineBytes)
         const data = yield* Effect.orElseSucceed(
           Effect.try((): unknown => JSON.parse(text)),
           () => undefined
@@ -106,6 +129,6 @@ export const run = (
           detail: "the reply ended before the model had finished"
         })
       })
-      return Stream.concat(isJsonType(contentType) ? Stream.execute(whole) : streamed, Stream.fromEffect(finish))
+      return Stream.concat(isJson(start) ? Stream.execute(whole) : streamed, Stream.fromEffect(finish))
     })
   ).pipe(Metrics.streamOperation("Llm.openAi", { app, model: options.model }))
