@@ -839,6 +839,67 @@ describe("what Llm.openAi makes of a stream", () => {
     })
   )
 
+  it.effect("an answer whose end was told is not held up by a server that goes on without a word", () =>
+    Effect.gen(function* () {
+      const pings = Stream.make(": ping\n\n", events({ choices: [] })).pipe(
+        Stream.repeat(Schedule.spaced("1 second")),
+        Stream.encodeText
+      )
+      const later = (time: Duration.DurationInput, ...data: ReadonlyArray<unknown>) =>
+        Stream.fromEffect(Effect.delay(Effect.succeed(new TextEncoder().encode(events(...data))), time))
+      const usage = { prompt_tokens: 1, completion_tokens: 6 }
+      const begun = Stream.concat(
+        later(0, chunk({ content: "a" })),
+        later("2 seconds", chunk({ content: "b" }, "stop"))
+      )
+      for (const rest of [Stream.never, pings]) {
+        const bare = yield* inTime(answer(Http.reply(200, Stream.concat(begun, rest), sse)), "5 seconds")
+        assert.deepStrictEqual([bare.response, bare.usage?.stopReason], ["ab", "stop"])
+        const told = Stream.concat(begun, later("1 second", { choices: [], usage }))
+        const output = yield* inTime(answer(Http.reply(200, Stream.concat(told, rest), sse)), "5 seconds")
+        assert.strictEqual(output.response, "ab")
+        assert.strictEqual(output.usage?.completionTokens, 6)
+      }
+      // The time that was only waited through is none that the model took.
+      const told = Stream.concat(begun, later("1 second", { choices: [], usage }))
+      const { usage: taken } = yield* inTime(
+        answer(Http.reply(200, Stream.concat(told, Stream.never), sse)),
+        "5 seconds"
+      )
+      assert.strictEqual(taken?.tokensPerSecond, 2)
+    })
+  )
+
+  it.effect("an answer that goes on after its end was told is waited for as long as it does", () =>
+    Effect.gen(function* () {
+      const words = Stream.fromIterable(["a", "b", "c"]).pipe(
+        Stream.mapEffect((content) => Effect.delay(Effect.succeed(events(chunk({ content }, "stop"))), "2 seconds")),
+        Stream.encodeText,
+        Stream.concat(Stream.never)
+      )
+      assert.strictEqual((yield* inTime(answer(Http.reply(200, words, sse)), "9 seconds")).response, "abc")
+    })
+  )
+
+  it.effect("only the wait for the server counts against an answer whose end was told, not who takes it", () =>
+    Effect.gen(function* () {
+      const usage = { prompt_tokens: 1, completion_tokens: 6 }
+      const body = Stream.make(events(chunk({ content: "a" }, "stop")), events({ choices: [], usage })).pipe(
+        Stream.encodeText,
+        Stream.rechunk(1),
+        Stream.concat(Stream.never)
+      )
+      const { model, layer } = over([Http.reply(200, body, sse)])
+      const last = BaseApp.start(model).pipe(
+        Effect.flatMap((instance) => Stream.runLast(Stream.tap(instance.run({}), () => Effect.sleep("1 minute")))),
+        Effect.scoped,
+        Effect.provide(layer)
+      )
+      const output = yield* Effect.flatten(inTime(last))
+      assert.strictEqual(output.usage?.completionTokens, 6)
+    })
+  )
+
   it.effect("an answer that breaks off is none", () =>
     Effect.gen(function* () {
       const begun = events(chunk({ content: "a" }))

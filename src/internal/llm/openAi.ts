@@ -40,6 +40,9 @@ const isDoneMark = (frame: Frame): boolean => frame._tag === "Malformed" && fram
 /** As much of an event as a log needs. */
 const excerpt = (text: string): string => text.slice(0, 200)
 
+/** How long a server may be silent after the end of an answer, in milliseconds: some neither mark the end of the reply nor close. */
+const patienceAfterEnd = 3000
+
 const failed = (app: string, detail: string) => new AppFailed({ app, phase: "run", detail })
 
 /** The failure that a reply tells of in its body, after a status that promised success. */
@@ -69,6 +72,8 @@ export const run = (
       const idsOf = callIds(input.context)
       let reply = Reply.nothing
       let isDone = false
+      let lastAt = sentAt
+      let waitedAfterEnd = 0
 
       const take = (data: unknown, event?: string): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> =>
         Effect.gen(function* () {
@@ -76,25 +81,40 @@ export const run = (
           if (failure !== undefined) return yield* Effect.fail(failure)
           if (!isJsonObject(data)) return []
           const before = reply
-          reply = Reply.read(before, data, yield* Clock.currentTimeMillis)
-          return reply.output === before.output ? [] : [Reply.partial(reply, idsOf)]
+          reply = Reply.read(before, data, lastAt)
+          if (reply.output === before.output) return []
+          waitedAfterEnd = 0
+          return [Reply.partial(reply, idsOf)]
         })
 
-      const handle = (frame: Frame): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> => {
-        isDone = isDoneMark(frame)
-        if (isDone || frame._tag === "Heartbeat") return Effect.succeed([])
-        if (frame._tag === "Message") return take(frame.data, frame.event)
-        if (frame.event === "error") return take(frame.text, frame.event)
-        const missed = "an event of the reply is no JSON and was left out:"
-        return Effect.as(Effect.logWarning(missed, excerpt(api.scrub(frame.text))), [])
-      }
+      const handle = (frame: Frame): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> =>
+        Effect.gen(function* () {
+          if (frame._tag === "Heartbeat") return []
+          lastAt = yield* Clock.currentTimeMillis
+          isDone = isDoneMark(frame)
+          if (isDone) return []
+          if (frame._tag === "Message") return yield* take(frame.data, frame.event)
+          if (frame.event === "error") return yield* take(frame.text, frame.event)
+          yield* Effect.logWarning("an event of the reply is no JSON and was left out:", excerpt(api.scrub(frame.text)))
+          return []
+        })
 
       const pull = yield* Stream.toPull(trimStart(bytes))
       const start = yield* Effect.catchAll(
         pull,
         Option.match({ onNone: () => Effect.succeed(Chunk.empty<Uint8Array>()), onSome: Effect.fail })
       )
-      const rest = Chunk.isEmpty(start) ? Stream.empty : Stream.repeatEffectChunkOption(pull)
+      const next = Effect.gen(function* () {
+        if (reply.stopReason === undefined) return yield* pull
+        const from = yield* Clock.currentTimeMillis
+        const chunk = yield* Effect.timeoutFail(pull, {
+          duration: patienceAfterEnd - waitedAfterEnd,
+          onTimeout: () => Option.none()
+        })
+        waitedAfterEnd += (yield* Clock.currentTimeMillis) - from
+        return chunk
+      })
+      const rest = Chunk.isEmpty(start) ? Stream.empty : Stream.repeatEffectChunkOption(next)
       const all = Stream.concat(Stream.fromChunk(start), rest)
 
       const streamed = all.pipe(
@@ -111,13 +131,14 @@ export const run = (
           Effect.try((): unknown => JSON.parse(text)),
           () => undefined
         )
+        lastAt = yield* Clock.currentTimeMillis
         yield* take(data)
         isDone = data !== undefined
       })
 
       const finish = Effect.gen(function* () {
         if (reply.isAnswer && (isDone || reply.stopReason !== undefined)) {
-          return Reply.final(reply, idsOf, sentAt, yield* Clock.currentTimeMillis)
+          return Reply.final(reply, idsOf, sentAt, lastAt)
         }
         if (isDone || (!reply.isAnswer && !/event-stream/i.test(contentType))) {
           const type = contentType === "" ? "" : ` (${contentType})`
