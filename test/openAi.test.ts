@@ -1162,6 +1162,42 @@ describe("secrets that a server tells back to Llm.openAi", () => {
     })
   )
 
+  it.effect("are taken out also where they are written in JSON with more escapes than it takes", () =>
+    Effect.gen(function* () {
+      const secret = "abcdef/0123+4567&89=="
+      const options = { headers: { "api-key": secret } }
+      for (const written of [
+        "abcdef\\/0123+4567&89==",
+        "abcdef/0123\\u002B4567\\u002689==",
+        "abcdef/0123+4567\\u002689=="
+      ]) {
+        for (const script of [
+          Http.reply(401, `{"error": {"message": "no such key as ${written}"}}`),
+          Http.reply(200, `{"error": {"message": "no such key as ${written}"}}`),
+          cutOff(`data: {"no such key as ${written}\n`),
+          cutOff(`data: {"no such key as ${written.slice(0, 12)}`),
+          cutOff(`event: error\ndata: {"no such key as ${written}\n`)
+        ]) {
+          const heard = yield* heardOf(script, options)
+          for (const part of ["abcdef", "4567"]) assert.notInclude(heard, part)
+          assert.include(heard, "no such key as")
+        }
+      }
+    })
+  )
+
+  it.effect("are taken out of what else is told of a reply", () =>
+    Effect.gen(function* () {
+      for (const script of [
+        Http.reply(200, "hello", { "content-type": `text/${key}` }),
+        Http.reply(500, "hello", { "x-request-id": key }),
+        Http.reply(302, "", { location: `https://other.test/${key}` })
+      ]) {
+        assert.notInclude(yield* heardOf(script, { apiKey: undefined, headers: { "x-key": key } }), key.slice(0, 8))
+      }
+    })
+  )
+
   it.effect("are taken out where a text ends or is cut within them, however long they are", () =>
     Effect.gen(function* () {
       const long = `eyJhbGciOi${"0123456789".repeat(90)}`

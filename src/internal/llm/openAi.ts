@@ -141,7 +141,7 @@ export const run = (
           return Reply.final(reply, idsOf, sentAt, lastAt)
         }
         if (isDone || (!reply.isAnswer && !/event-stream/i.test(contentType))) {
-          const type = contentType === "" ? "" : ` (${contentType})`
+          const type = contentType === "" ? "" : ` (${api.scrub(contentType)})`
           return yield* failed(app, `the reply of ${api.about.url}${type} is no chat completion`)
         }
         return yield* new TransportError({
