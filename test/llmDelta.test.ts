@@ -39,6 +39,25 @@ describe("append", () => {
     ])
   })
 
+  it("takes fields that are called like the members of every object as any other", () => {
+    const names = ["__proto__", "constructor", "toString", "valueOf", "hasOwnProperty"]
+    for (const name of names) {
+      const odd: Json = JSON.parse(`{"${name}": {"polluted": true}}`)
+      const output = sum([
+        { response: "a", ...odd, tool_calls: [{ index: 0, ...odd, function: { ...odd, arguments: "1" } }] },
+        { response: "b", ...odd, tool_calls: [{ index: 0, ...odd, function: { ...odd, arguments: "2" } }] }
+      ])
+      const expected = {
+        response: "ab",
+        ...odd,
+        tool_calls: [{ index: 0, ...odd, function: { ...odd, arguments: "12" } }]
+      }
+      assert.strictEqual(JSON.stringify(output), JSON.stringify(expected))
+      assert.strictEqual(Object.getPrototypeOf(output), Object.prototype)
+      assert.notProperty({}, "polluted")
+    }
+  })
+
   it("leaves what it is given alone", () => {
     const before = sum([{ response: "a", tool_calls: [{ index: 0, function: { arguments: "1" } }] }])
     const copy = structuredClone(before)

@@ -10,12 +10,15 @@ const replace: Merge = (_, incoming) => incoming
 const concat: Merge = (current, incoming) =>
   typeof incoming === "string" && typeof current === "string" ? current + incoming : incoming
 
+/** A field may be called like a member that every object has. */
+const mergeOf = (table: Table, field: string): Merge => (Object.hasOwn(table, field) && table[field]) || replace
+
 const fields =
   (table: Table) =>
   (current: Json, incoming: Json): Json => {
     const changed = Object.entries(incoming)
       .filter(([, value]) => value != null)
-      .map(([key, value]) => [key, (table[key] ?? replace)(current[key], value)] as const)
+      .map(([key, value]) => [key, mergeOf(table, key)(current[key], value)] as const)
     return { ...current, ...Object.fromEntries(changed) }
   }
 
