@@ -368,6 +368,12 @@ describe("LocalServer", () => {
         filters: [{ field: "status", operator: "in", value: [11, "cancelled"] }]
       })
       assert.strictEqual(failed.data.items.length, 1)
+      const named = yield* post("/tasks/list", { search: { term: "DYING" } })
+      assert.deepStrictEqual(
+        named.data.items.map(({ app_id }: Json) => app_id),
+        ["acme/dying"]
+      )
+      assert.strictEqual((yield* post("/tasks/list", { sort: [{ field: "rating", dir: "asc" }] })).status, 400)
       assert.strictEqual((yield* post("/tasks/list", { cursor: "?" })).status, 400)
     }).pipe(Effect.provide(inProcess()))
   )

@@ -42,15 +42,17 @@ const obedient = Llm.scripted("acme/obedient", (input) => {
 })
 
 /** Says how much of the conversation it knows, and what it was given. */
-const witness = Llm.scripted("acme/witness", ({ context, images = [], files = [], systemPrompt, tools = [] }) => ({
-  response: JSON.stringify({
-    said: context.map(({ role, text }) => `${role}: ${text}`),
-    images: images.map(({ filename }) => filename),
-    files: files.map(({ filename }) => filename),
-    systemPrompt,
-    tools: tools.map(({ name }) => name)
+const witness = Llm.scripted(
+  "acme/witness",
+  ({ context, images = [], files = [], attachments = [], systemPrompt, tools = [] }) => ({
+    response: JSON.stringify({
+      said: context.map(({ role, text }) => `${role}: ${text}`),
+      files: [...images, ...files, ...attachments].map(({ filename }) => filename),
+      systemPrompt,
+      tools: tools.map(({ name }) => name)
+    })
   })
-}))
+)
 
 const broken = Llm.scripted("acme/broken", [{ response: "I was about to", fail: "out of tokens" }])
 
@@ -250,8 +252,11 @@ const conformance = (name: string, services: Layer.Layer<Inference.Services | Ap
         assert.deepStrictEqual(output, { sum: 3, at: new Date(0) })
         const none = yield* Effect.flip(agent.run("just talk", Sum))
         assert.deepInclude(none, { _tag: "ChatFailed", reason: "NoOutput", text: "You said: just talk" })
-        const misfit = yield* Effect.flip(agent.run('finish {"sum":"three"}', Sum))
+        const misfit = yield* Effect.flip(agent.run('finish {"sum":3,"at":"some day"}', Sum))
         assert.propertyVal(misfit, "_tag", "DecodeError")
+        // The model is told, and gives up.
+        const refused = yield* Effect.flip(agent.run('finish {"sum":"three"}', Sum))
+        assert.deepInclude(refused, { _tag: "ChatFailed", reason: "NoOutput" })
       })
     )
 
@@ -261,7 +266,7 @@ const conformance = (name: string, services: Layer.Layer<Inference.Services | Ap
         const image = File.fromBytes(new Uint8Array([0x89, 0x50]), { filename: "cat.png" })
         const note = new TextEncoder().encode("hello")
         const { text, messages } = yield* agent.sendMessage("look", { files: [image, note, image] })
-        assert.deepInclude(JSON.parse(text), { images: ["cat.png"], files: ["file.bin"] })
+        assert.deepInclude(JSON.parse(text), { files: ["cat.png", "file.bin"] })
         const parts = messages[0]?.content.map(({ type }) => type)
         assert.deepStrictEqual(parts, ["text", "image", "file"])
       })

@@ -128,4 +128,29 @@ describe("diff", () => {
       tool_calls: [{ index: 0, id: "a", type: "function", function: { name: "f", arguments: '{"x":1}' } }]
     })
   })
+
+  const calling = (args: unknown): Json => ({ tool_calls: [{ id: "a", function: { name: "f", arguments: args } }] })
+
+  it("goes on from a text of arguments to the object that it becomes, however it is written", () => {
+    Arbitrary.assert(
+      Arbitrary.property(Arbitrary.object(), Arbitrary.nat(4), Arbitrary.nat(), (object, indent, cut) => {
+        const args: unknown = JSON.parse(JSON.stringify(object))
+        const written = JSON.stringify(args, undefined, indent)
+        const before = calling(written.slice(0, cut % (written.length + 1)))
+        const piece = diff(before, calling(args))
+        if (piece === undefined) return false
+        const [call] = append(before, piece).tool_calls as ReadonlyArray<{ function: { arguments: string } }>
+        return (
+          sameJson(JSON.parse(call?.function.arguments ?? ""), args) && sameJson(diff(calling(args), calling(args)), {})
+        )
+      })
+    )
+  })
+
+  it("is empty where a text says what the object does in other words, and undefined where it says something else", () => {
+    assert.deepStrictEqual(diff(calling('{"\\u0061":1.0}'), calling({ a: 1 })), {})
+    assert.isUndefined(diff(calling('{"a":1'), calling({ b: 1 })))
+    assert.isUndefined(diff(calling('{"a":1}'), calling({ a: 2 })))
+    assert.isUndefined(diff(calling({ a: 1 }), calling('{"a":1} ')))
+  })
 })

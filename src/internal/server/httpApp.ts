@@ -74,6 +74,7 @@ export interface Options<R> {
   readonly numbering: Task.StatusNumbering
   readonly maxInstances: number
   readonly maxTasks: number
+  readonly maxChats: number
   readonly settings: Settings
 }
 
@@ -92,7 +93,12 @@ export const make = <R>(
     const taskRoutes = TaskRoutes.make({ launcher, store, wire: TaskWire.make(options.numbering), settings })
     const fileRoutes = yield* FileRoutes.make({ files, settings })
     // Made after the tasks, and so stopped before them.
-    const agentRoutes = yield* AgentRoutes.make({ templates: options.templates, launcher, settings })
+    const agentRoutes = yield* AgentRoutes.make({
+      templates: options.templates,
+      maxChats: options.maxChats,
+      launcher,
+      settings
+    })
     const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, agentRoutes)
     const router = yield* HttpRouter.toHttpApp(routes)
 

@@ -95,7 +95,13 @@ export const make = (options: {
   const list = Effect.gen(function* () {
     const body = yield* bodyOf
     const query = { ...body, filters: Array.isArray(body.filters) ? body.filters.map(appFilter) : [] }
-    return ok(yield* page(store.all(), query, filterValue, ({ state }) => wire.full(state)))
+    return ok(
+      yield* page(store.all(), query, {
+        wire: ({ state }) => wire.full(state),
+        texts: ["id", "app_id", "function"],
+        valueAt: filterValue
+      })
+    )
   })
 
   const remove = Effect.gen(function* () {

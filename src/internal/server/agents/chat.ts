@@ -129,7 +129,11 @@ export const close = (chat: Chat, now: number, error: string | undefined): void 
     const pending = message.status === "pending"
     if (!pending && !message.invocations.some(({ status }) => open.has(status))) continue
     changeMessage(chat, now, message.id, {
-      ...(pending && (error === undefined ? { status: "cancelled" } : { status: "failed", error })),
+      // Calls that were still being written are no calls.
+      ...(pending && {
+        toolCalls: [],
+        ...(error === undefined ? { status: "cancelled" } : { status: "failed", error })
+      }),
       invocations: message.invocations.map((each) =>
         open.has(each.status) ? { ...each, status: "cancelled", updatedAt: now } : each
       )

@@ -36,7 +36,8 @@ const item = (type: string, fields: Json): Json => ({
 
 const content = (message: Message): ReadonlyArray<Json> | null => {
   const { reasoning, text, images, files, toolCalls, error } = message
-  const calls = toolCalls.map(({ id, name, arguments: args }) => ({
+  const calls = toolCalls.map(({ index, id, name, arguments: args }) => ({
+    ...(index !== undefined && { index }),
     id,
     type: "function",
     function: { name, arguments: args }
