@@ -368,6 +368,11 @@ describe("LocalServer", () => {
         filters: [{ field: "status", operator: "in", value: [11, "cancelled"] }]
       })
       assert.strictEqual(failed.data.items.length, 1)
+      const count = (field: string, operator: string, value: string) =>
+        Effect.map(post("/tasks/list", { filters: [{ field, operator, value }] }), ({ data }) => data.total_items)
+      assert.strictEqual(yield* count("app_id", "contains", "acme/ech"), 6)
+      assert.strictEqual(yield* count("app", "not_contains", "acme"), 0)
+      assert.strictEqual(yield* count("status", "contains", "comp"), 6)
       const named = yield* post("/tasks/list", { search: { term: "DYING" } })
       assert.deepStrictEqual(
         named.data.items.map(({ app_id }: Json) => app_id),

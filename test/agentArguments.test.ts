@@ -1,6 +1,6 @@
 /** How the arguments that a model writes are checked against a JSON Schema. */
 import { assert, describe, it } from "@effect/vitest"
-import { misfits } from "../src/internal/server/agents/arguments.js"
+import { firstMisfits, misfits } from "../src/internal/server/agents/arguments.js"
 
 describe("arguments", () => {
   const person = {
@@ -70,5 +70,22 @@ describe("arguments", () => {
   it("fit what is not understood", () => {
     assert.deepStrictEqual(misfits({ $ref: "#/x", minimum: 5, type: "odd", enum: "x", items: [1] }, 3), [])
     assert.deepStrictEqual(misfits({ type: [], enum: [] }, 3), [])
+    for (const additionalProperties of [false, { type: "string" }]) {
+      const open = { type: "object", patternProperties: { "^x-": {} }, additionalProperties }
+      assert.deepStrictEqual(misfits(open, { "x-a": 1 }), [])
+    }
+    assert.deepStrictEqual(misfits({ type: "string", nullable: true }, null), [])
+  })
+
+  it("may have items of their own before the others", () => {
+    const schema = { type: "array", prefixItems: [{ type: "string" }], items: { type: "number" } }
+    assert.deepStrictEqual(misfits(schema, ["a", 1, 2]), [])
+    assert.deepStrictEqual(misfits(schema, [1, "a"]), ["0: expected string", "1: expected number"])
+  })
+
+  it("are not told of without end", () => {
+    const found = firstMisfits({ items: { type: "number" } }, Array(50_000).fill("a"))
+    assert.deepStrictEqual([found.length, found[0], found.at(-1)], [11, "0: expected number", "and 49990 more"])
+    assert.lengthOf(firstMisfits({ items: { type: "number" } }, Array(10).fill("a")), 10)
   })
 })

@@ -42,17 +42,15 @@ const obedient = Llm.scripted("acme/obedient", (input) => {
 })
 
 /** Says how much of the conversation it knows, and what it was given. */
-const witness = Llm.scripted(
-  "acme/witness",
-  ({ context, images = [], files = [], attachments = [], systemPrompt, tools = [] }) => ({
-    response: JSON.stringify({
-      said: context.map(({ role, text }) => `${role}: ${text}`),
-      files: [...images, ...files, ...attachments].map(({ filename }) => filename),
-      systemPrompt,
-      tools: tools.map(({ name }) => name)
-    })
+const witness = Llm.scripted("acme/witness", ({ context, images = [], files = [], systemPrompt, tools = [] }) => ({
+  response: JSON.stringify({
+    said: context.map(({ role, text }) => `${role}: ${text}`),
+    images: images.map(({ filename }) => filename),
+    files: files.map(({ filename }) => filename),
+    systemPrompt,
+    tools: tools.map(({ name }) => name)
   })
-)
+}))
 
 const broken = Llm.scripted("acme/broken", [{ response: "I was about to", fail: "out of tokens" }])
 
@@ -266,7 +264,7 @@ const conformance = (name: string, services: Layer.Layer<Inference.Services | Ap
         const image = File.fromBytes(new Uint8Array([0x89, 0x50]), { filename: "cat.png" })
         const note = new TextEncoder().encode("hello")
         const { text, messages } = yield* agent.sendMessage("look", { files: [image, note, image] })
-        assert.deepInclude(JSON.parse(text), { files: ["cat.png", "file.bin"] })
+        assert.deepInclude(JSON.parse(text), { images: ["cat.png"], files: ["file.bin"] })
         const parts = messages[0]?.content.map(({ type }) => type)
         assert.deepStrictEqual(parts, ["text", "image", "file"])
       })

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Arbitrary from "effect/FastCheck"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import { append } from "../src/internal/llmDelta.js"
 import * as Agents from "./support/agents.js"
 import { type Json, post } from "./support/wire.js"
@@ -12,7 +13,7 @@ const knowledge = (events: ReadonlyArray<Json>, id: string): Json => {
   let state: Json = {}
   for (const { event, data } of events) {
     if (event === "delta" && data.resource_id === id) state = append(state, data.delta)
-    if (event === "chat_messages" && data.id === id && data.status === "pending") state = shown(data)
+    if (event === "chat_messages" && data.id === id) state = shown(data)
   }
   return state
 }
@@ -163,6 +164,26 @@ describe("the pieces of a message", () => {
         const told = [{ response: "", reasoning: "" }, ...outputs].map((output) => [output.response, output.reasoning])
         assert.deepInclude(told, [response, reasoning], `story ${i}`)
       }
+    }).pipe(Effect.provide(Agents.serve([model.app])))
+  })
+
+  it.scoped("are followed by no more than a few messages in full, however much the model goes on to say", () => {
+    const model = Agents.scripted(
+      Stream.range(1, 500).pipe(
+        Stream.map((n) => ({ response: n === 1 ? "x" : "word ".repeat(n) })),
+        Stream.rechunk(1),
+        Stream.tap((output) => (output.response.length % 500 === 0 ? Effect.sleep("10 millis") : Effect.yieldNow()))
+      )
+    )
+    return Effect.gen(function* () {
+      const { data } = yield* post("/chats", { agent_config: Agents.config() })
+      const seen = yield* Agents.follow(data.id)
+      const { assistant } = yield* Agents.say("go", Agents.config(), data.id)
+      for (let i = 0; i < 6; i++) yield* TestClock.adjust("10 millis")
+      yield* Agents.untilSeen(seen, ({ data }) => data.id === assistant.id && data.status === "ready")
+      const full = seen.filter(({ event, data }) => event === "chat_messages" && data.id === assistant.id)
+      assert.isBelow(full.length, 6)
+      assert.strictEqual(Agents.textOf(full.at(-1)?.data), "word ".repeat(500))
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 

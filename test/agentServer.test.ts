@@ -310,7 +310,7 @@ describe("a turn", () => {
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 
-  it.effect("takes images and files, by their address or with what is known of them, and tells of each once", () => {
+  it.effect("takes images and files, by their address or with what is known of them", () => {
     const model = Agents.scripted()
     return Effect.gen(function* () {
       const attachments = [
@@ -337,8 +337,8 @@ describe("a turn", () => {
       )
       const { chat_id } = data.user_message
       yield* Agents.untilIdle(chat_id)
-      assert.deepStrictEqual(model.inputs[0].images, ["https://x.test/a.png"])
-      assert.deepStrictEqual(model.inputs[0].files, ["https://x.test/b.txt"])
+      assert.deepStrictEqual(model.inputs[0].images, ["https://x.test/a.png", "https://x.test/c.png"])
+      assert.deepStrictEqual(model.inputs[0].files, ["https://x.test/b.txt", "https://x.test/d.pdf"])
       assert.deepStrictEqual(model.inputs[0].attachments, attachments)
       yield* Agents.say("and?", Agents.config(), chat_id)
       yield* Agents.untilIdle(chat_id)

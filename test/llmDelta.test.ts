@@ -86,6 +86,10 @@ const output = Arbitrary.record({
 )
 
 describe("diff", () => {
+  const named = (id: string, name: string, args = ""): Json => ({
+    tool_calls: [{ index: 0, id, type: "function", function: { name, arguments: args } }]
+  })
+
   it("gives the piece that append undoes, whatever there was before", () => {
     Arbitrary.assert(
       Arbitrary.property(output, output, (a, b) => {
@@ -115,12 +119,20 @@ describe("diff", () => {
     assert.deepStrictEqual(diff({ response: "a" }, { response: "a" }), {})
     assert.isUndefined(diff({ response: "ab" }, { response: "b" }))
     assert.isUndefined(diff({ tool_calls: [{ id: "a" }] }, { tool_calls: [] }))
-    assert.isUndefined(
-      diff(
-        { tool_calls: [{ id: "a", function: { name: "f" } }] },
-        { tool_calls: [{ id: "a", function: { name: "g" } }] }
-      )
-    )
+    assert.isUndefined(diff(named("a", "f"), { tool_calls: [{ function: { name: "f" } }] }))
+  })
+
+  it("replaces ids and names that come late or change", () => {
+    for (const [before, after] of [
+      [named("a", "get"), named("a", "get_weather")],
+      [{ tool_calls: [{ function: { name: "f", arguments: "{" } }] }, named("a", "f", "{}")],
+      [named("a", "f"), named("b", "g", "{}")],
+      [named("a", "f"), named("b", "f")]
+    ] as const) {
+      const piece = diff(before, after)
+      assert.isDefined(piece)
+      assert.deepStrictEqual(diff(append(before, piece ?? {}), after), {})
+    }
   })
 
   it("writes arguments that come as an object as text", () => {

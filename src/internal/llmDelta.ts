@@ -77,6 +77,12 @@ const numbered = (output: Json) =>
     return { index, id: call.id, type: call.type ?? "function", name, arguments: args }
   })
 
+/** The fields that a piece replaces, where they are not what they were: `undefined` where one is gone, which no piece can say. */
+const changed = (before: Json, after: Json): Json | undefined => {
+  const entries = Object.entries(after).filter(([name, value]) => !sameJson(before[name], value))
+  return entries.some(([, value]) => value == null) ? undefined : Object.fromEntries(entries)
+}
+
 /** The piece that leads from one output to the next: empty where there is none, `undefined` where the next does not just go on. */
 export const diff = (before: Json, after: Json): Json | undefined => {
   const delta: { [field: string]: unknown } = {}
@@ -94,10 +100,13 @@ export const diff = (before: Json, after: Json): Json | undefined => {
       calls.push({ index, id, type, function: { name, arguments: toText(args) } })
       continue
     }
-    const isSame = earlier.id === id && earlier.name === name
-    const piece = isSame ? restOfArguments(earlier.arguments, args) : undefined
-    if (piece === undefined) return undefined
-    if (piece !== "") calls.push({ index, function: { arguments: piece } })
+    const piece = restOfArguments(earlier.arguments, args)
+    const renamed = changed({ id: earlier.id, type: earlier.type }, { id, type })
+    const called = changed({ name: earlier.name }, { name })
+    if (piece === undefined || renamed === undefined || called === undefined) return undefined
+    const told = { ...called, ...(piece !== "" && { arguments: piece }) }
+    if (Object.keys(told).length > 0) calls.push({ index, ...renamed, function: told })
+    else if (Object.keys(renamed).length > 0) calls.push({ index, ...renamed })
   }
   if (known.size > 0) return undefined
   if (calls.length > 0) delta.tool_calls = calls

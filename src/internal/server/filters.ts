@@ -48,7 +48,8 @@ const compared =
 const contains =
   (wanted: unknown): Holds =>
   (found) =>
-    typeof found === "string" && isPlain(wanted) ? found.includes(String(wanted)) : oneOf(wanted)(found)
+    oneOf(wanted)(found) ||
+    (isPlain(wanted) && valuesOf(found).some((value) => typeof value === "string" && value.includes(String(wanted))))
 
 const isNull: Holds = (found) => found == null
 

@@ -82,6 +82,7 @@ export const make = (options: {
   const appFilter = (filter: unknown): unknown => {
     if (typeof filter !== "object" || filter === null || !("field" in filter) || !("value" in filter)) return filter
     if (filter.field !== "app" && filter.field !== "app_id") return filter
+    if ("operator" in filter && /contains$/.test(String(filter.operator))) return filter
     const values: ReadonlyArray<unknown> = Array.isArray(filter.value) ? filter.value : [filter.value]
     return {
       ...filter,

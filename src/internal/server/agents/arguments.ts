@@ -13,12 +13,23 @@ const isOf: { readonly [type: string]: (value: unknown) => boolean } = {
 
 const list = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
 
+/** So many are told of at most: they go to the model. */
+const maxMisfits = 10
+
+/** The first of what is wrong with a value, for the model to read. */
+export const firstMisfits = (schema: unknown, value: unknown): ReadonlyArray<string> => {
+  const found = misfits(schema, value)
+  const more = found.length - maxMisfits
+  return more > 0 ? [...found.slice(0, maxMisfits), `and ${more} more`] : found
+}
+
 const at = (path: string, message: string) => (path === "" ? message : `${path}: ${message}`)
 
 /** What is wrong with a value, for the model to read. Whatever a schema says that is not known here is taken to be met. */
 export const misfits = (schema: unknown, value: unknown, path = ""): ReadonlyArray<string> => {
   if (!isJsonObject(schema)) return []
   const types = (Array.isArray(schema.type) ? schema.type : [schema.type]).map(String)
+  if (value === null && schema.nullable === true) return []
   if (
     types.length > 0 &&
     types.every((type) => Object.hasOwn(isOf, type)) &&
@@ -39,10 +50,15 @@ export const misfits = (schema: unknown, value: unknown, path = ""): ReadonlyArr
     }
   }
   if (Array.isArray(value)) {
-    return [...found, ...value.flatMap((item, i) => misfits(schema.items, item, under(path, i)))]
+    const first = list(schema.prefixItems)
+    return [
+      ...found,
+      ...value.flatMap((item, i) => misfits(i < first.length ? first[i] : schema.items, item, under(path, i)))
+    ]
   }
   if (!isJsonObject(value)) return found
-  const { additionalProperties: others } = schema
+  // Patterns may name any of the other fields.
+  const others = "patternProperties" in schema ? undefined : schema.additionalProperties
   const properties = new Map(isJsonObject(schema.properties) ? Object.entries(schema.properties) : [])
   return [
     ...found,

@@ -9,7 +9,7 @@ import { unsafeRandomId } from "../ids.js"
 import type { Launcher } from "../launcher.js"
 import * as Tasks from "../tasks.js"
 import * as Approvals from "./approvals.js"
-import { misfits } from "./arguments.js"
+import { firstMisfits } from "./arguments.js"
 import * as Chat from "./chat.js"
 import { appRequest, isFinish, type Tool } from "./config.js"
 import { describe, sourceOf, withTask } from "./model.js"
@@ -41,7 +41,7 @@ export const hasFinished = (turn: Turn, { name, status }: Invocation): boolean =
 const beginning = (turn: Turn, tool: Tool | undefined, call: CallOutput): Outcome => {
   if (tool === undefined) return failed(`there is no tool "${call.name}"`)
   if (call.arguments === undefined) return failed(`the arguments are no JSON object: ${call.written.slice(0, 200)}`)
-  const wrong = isFinish(tool) ? misfits(tool.parameters, call.arguments) : []
+  const wrong = isFinish(tool) ? firstMisfits(tool.parameters, call.arguments) : []
   if (wrong.length > 0) return failed(`the arguments do not fit the schema: ${wrong.join("; ")}`)
   const asks = tool.requireApproval && !Approvals.isAllowed(turn.chat, tool.name)
   return { status: asks ? "awaiting_approval" : "in_progress", result: undefined }

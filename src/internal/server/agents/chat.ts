@@ -41,21 +41,22 @@ export const addMessage = (
   return added
 }
 
-/** Changes a message. Followers are sent it in full, or only the piece that is new in it. */
+/** Changes a message. Followers are sent it in full, or only the piece that is new in it, or wait for what comes next. */
 export const changeMessage = (
   chat: Chat,
   now: number,
   id: string,
   patch: Partial<Message>,
-  delta?: { readonly seq: number; readonly delta: Json }
+  told?: { readonly seq: number; readonly delta: Json } | "later"
 ): Message | undefined => {
   const at = chat.messages.findLastIndex((message) => message.id === id)
   const found = chat.messages[at]
   if (found === undefined) return undefined
   const changed: Message = { ...found, ...patch, updatedAt: now }
   chat.messages[at] = changed
+  if (told === "later") return changed
   Feed.unsafePublish(chat.feed, () =>
-    delta === undefined ? messageEvent(chat, changed) : event("delta", { ...delta, resource_id: id })
+    told === undefined ? messageEvent(chat, changed) : event("delta", { ...told, resource_id: id })
   )
   return changed
 }

@@ -27,14 +27,11 @@ const toContext = ({ role, text, reasoning, images, files, toolCalls, toolCallId
   })
 })
 
-/** The new message. A file of which more is known than its address is an attachment here, and not told of a second time. */
-const toQuestion = (message: Message): Json => {
-  const { attachments } = message
-  const attached = new Set(attachments.map(({ uri }) => uri))
-  const others = (uris: ReadonlyArray<string>) => uris.filter((uri) => !attached.has(uri))
-  const bare = { ...message, images: others(message.images), files: others(message.files) }
-  return { ...toContext(bare), ...given({ attachments }) }
-}
+/** The new message. A file of which more is known than its address is among the attachments too. */
+const toQuestion = (message: Message): Json => ({
+  ...toContext(message),
+  ...given({ attachments: message.attachments })
+})
 
 const cancelled = (toolCallId: string): Json => ({
   role: "tool",

@@ -37,14 +37,18 @@ export const withTask = <A, E>(
     ({ entry }) => launcher.cancel(entry, Launcher.defaultPatience)
   )
 
+/** How often, at most, a message is told of in full while it is written, in milliseconds. */
+const snapshotInterval = 100
+
 /**
- * Tells of an output that has grown: what is new in it. Once it did not just grow it is told of as it is, to the end of the
- * message: whoever adds the pieces up could not tell what later ones go on from.
+ * Tells of an output that has grown: what is new in it. Once it did not just grow it is told of as it is, now and then, to the end
+ * of the message: whoever adds the pieces up could not tell what later ones go on from.
  */
 const teller = (turn: Turn, messageId: string) => {
   let told: Json = {}
   let grows = true
   let seq = 0
+  let shownAt = Number.NEGATIVE_INFINITY
   return (output: unknown): Effect.Effect<Json> =>
     Effect.map(Clock.currentTimeMillis, (now) => {
       const next = normalise(messageId, output)
@@ -52,8 +56,11 @@ const teller = (turn: Turn, messageId: string) => {
       const delta = grows ? diff(told, next) : undefined
       grows = delta !== undefined
       told = next
-      if (delta === undefined) Chat.changeMessage(turn.chat, now, messageId, soFar(next))
-      else if (Object.keys(delta).length > 0) {
+      if (delta === undefined) {
+        const isSoon = now >= shownAt && now - shownAt < snapshotInterval
+        if (!isSoon) shownAt = now
+        Chat.changeMessage(turn.chat, now, messageId, soFar(next), isSoon ? "later" : undefined)
+      } else if (Object.keys(delta).length > 0) {
         seq++
         Chat.changeMessage(turn.chat, now, messageId, soFar(next), { delta, seq })
       }
