@@ -571,6 +571,33 @@ describe("an agent that is a tool", () => {
     })
   }
 
+  it.effect("does not allow a tool of another agent that is called the same", () => {
+    const model = once(
+      Agents.call("research", { message: "x" }, "a"),
+      Agents.call("shout", { text: "hi" }, "b"),
+      Agents.call("shout", { text: "ho" }, "c")
+    )
+    const sub = Agents.makeModel(
+      ({ role }) => (role === "tool" ? Agents.says("Shouted.") : Agents.calls(Agents.call("shout", { text: "hi" }))),
+      "acme/sub"
+    )
+    return Effect.gen(function* () {
+      const tools = [Agents.appTool("shout", { ref: "acme/echo" }, { require_approval: true })]
+      yield* template("researcher", { core_app: { ref: "acme/sub" }, tools })
+      const { chatId } = yield* Agents.say("go", Agents.config({ tools: [research, ...tools] }))
+      const asks = (count: number) =>
+        Agents.until(Agents.chat(chatId), ({ pending_interrupts }) => pending_interrupts.length === count)
+      const { pending_interrupts } = yield* asks(3)
+      const ofSub = pending_interrupts.find(({ chat_id }: Json) => chat_id !== chatId)
+      yield* post(`/chats/${chatId}/tools/${ofSub.resource_id}/always-allow`)
+      const left = (yield* asks(2)).pending_interrupts
+      assert.isTrue(left.every(({ chat_id }: Json) => chat_id === chatId))
+      yield* post(`/chats/${chatId}/tools/${left[0].resource_id}/always-allow`)
+      yield* asks(0)
+      assert.strictEqual((yield* Agents.untilIdle(chatId)).active_run.state, "completed")
+    }).pipe(Effect.provide(Agents.serve([model.app, sub.app])))
+  })
+
   it.effect("is let go on by a chat that allows all tools while they wait", () => {
     const model = once(
       Agents.call("research", { message: "x" }, "a"),

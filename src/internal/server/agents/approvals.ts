@@ -8,15 +8,23 @@ import { type Chat as ChatState, type Interrupt, type Invocation, lineage, type 
 
 const conflict = (detail: string) => new Problem({ status: 409, code: "conflict", detail })
 
-/** Whether a tool that wants approval has it already. What goes for a chat goes for the agents that it uses. */
-export const isAllowed = (chat: ChatState, name: string): boolean =>
-  lineage(chat).some(({ info }) => info.allowAllTools || info.alwaysAllowed.includes(name))
+/** Whether a tool that wants approval has it already. */
+export const isAllowed = (chat: ChatState, name: string): boolean => {
+  const agentId = chat.info.agent.id
+  return lineage(chat).some(
+    ({ info }) =>
+      info.allowAllTools || info.alwaysAllowed.some((tool) => tool.name === name && tool.agentId === agentId)
+  )
+}
 
-/** Lets a tool be called from now on. Each use of an agent is a chat of its own: what is said in one goes for all of them. */
+/**
+ * Lets a tool of an agent be called from now on. Each use of an agent is a chat of its own: what is said in one goes for all of
+ * them, but not for a tool of another agent that has the same name.
+ */
 export const alwaysAllow = (chat: ChatState, now: number, name: string): void => {
+  if (isAllowed(chat, name)) return
   const root = lineage(chat).at(-1) ?? chat
-  const { alwaysAllowed } = root.info
-  if (!alwaysAllowed.includes(name)) Chat.setInfo(root, now, { alwaysAllowed: [...alwaysAllowed, name] })
+  Chat.setInfo(root, now, { alwaysAllowed: [...root.info.alwaysAllowed, { agentId: chat.info.agent.id, name }] })
 }
 
 /** Asks whether a call may be made. */

@@ -141,7 +141,8 @@ export interface Info {
   readonly description: string
   readonly visibility: string
   readonly allowAllTools: boolean
-  readonly alwaysAllowed: ReadonlyArray<string>
+  /** Of this chat's agent, and of those that work for it. */
+  readonly alwaysAllowed: ReadonlyArray<{ readonly agentId: string | undefined; readonly name: string }>
   readonly updatedAt: number
 }
 
