@@ -197,28 +197,22 @@ export const make = (name: string): Llm => App.make(name, { input: Input, output
  */
 export const empty: Output = { response: "" }
 
-const decodeOutput = Schema.decodeUnknownEither(Output)
-const encodeOutput = Schema.encodeEither(Output)
+const decodeGrowing = Schema.decodeUnknownEither(schemas.GrowingOutput)
+const encodeGrowing = Schema.encodeEither(schemas.GrowingOutput)
 
-/** The wire form, with tool calls numbered and their arguments as text, to which pieces can be added. */
-const growing = (output: Output) =>
-  Either.map(encodeOutput(output), ({ tool_calls, ...wire }) => ({
-    ...wire,
-    ...(output.toolCalls !== undefined && {
-      tool_calls: output.toolCalls.map(({ index, id, name, arguments: args }, position) => ({
-        index: index ?? position,
-        id,
-        type: "function",
-        function: { name, arguments: schemas.argumentsText(args) }
-      }))
-    })
-  }))
+/** The wire form, with tool calls numbered, to which pieces can be added. */
+const growing = ({ toolCalls, ...output }: Output) =>
+  encodeGrowing({
+    ...output,
+    ...(toolCalls !== undefined && { toolCalls: toolCalls.map((call, position) => ({ index: position, ...call })) })
+  })
 
 /**
  * An output with one more piece of it, such as the `delta` of an event of `Tasks.events`. Texts grow, the pieces of tool calls find
  * their call by its index, and the usage comes whole. A piece that makes no sense changes nothing.
  *
- * The task's own output says the final word: where it and the pieces differ, it is right.
+ * Arguments of calls are text here, also where they look complete, since more of them may follow. The task's own output has them as
+ * objects. It says the final word: where it and the pieces differ, it is right.
  *
  * @example
  * ```ts
@@ -237,7 +231,7 @@ const growing = (output: Output) =>
 export const append = (output: Output, delta: unknown): Output =>
   isJsonObject(delta)
     ? Either.getOrElse(
-        Either.flatMap(growing(output), (before) => decodeOutput(Delta.append(before, delta))),
+        Either.flatMap(growing(output), (before) => decodeGrowing(Delta.append(before, delta))),
         () => output
       )
     : output
@@ -338,7 +332,7 @@ export interface OpenAiOptions {
   readonly baseUrl?: string | undefined
   /** It is sent to the origin of `baseUrl` and nowhere else. A server of one's own may need none. */
   readonly apiKey?: Redacted.Redacted<string> | undefined
-  /** Further headers. */
+  /** Further headers. Values of 8 characters or more are kept out of errors and logs, as the key is. */
   readonly headers?: Headers.Input | undefined
   /** Further fields of the body of each request. They win over those that are made of the input. */
   readonly body?: { readonly [field: string]: unknown } | undefined
@@ -359,9 +353,10 @@ export interface OpenAiOptions {
  * Images go along by their URL, or with their bytes where they are not at an `http(s)` address. Other files are read, and written
  * into the message as text. Earlier reasoning is not sent back.
  *
- * A run fails with `AppFailed`, whose detail is the message and the status that the server gave. It also does for a file that is
- * neither text nor an image or has more than 20 MiB, for an answer that breaks off, and for one that takes too long. Interrupting it
- * closes the connection.
+ * A run fails with `AppFailed`, whose detail is the message and the status that the server gave. It also does for a file of the new
+ * message that cannot be read, is neither text nor an image or has more than 20 MiB, for an answer that breaks off, and for one that
+ * takes too long. Of such a file in the `context` the model is told the name, and that it cannot be shown. Interrupting a run closes
+ * the connection.
  *
  * @example
  * ```ts

@@ -53,6 +53,11 @@ export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray
   readonly maxSessions?: number | undefined
   /** How many tasks are remembered: beyond it, those that ended are forgotten, the oldest first. Default 10 000. */
   readonly maxTasks?: number | undefined
+  /**
+   * How many chats are remembered: beyond it, those in which nothing happens are forgotten, the ones of agents that are tools first,
+   * then the ones that have rested for longest. Default 1000.
+   */
+  readonly maxChats?: number | undefined
   /** The largest JSON body, in bytes. Default 16 MiB. */
   readonly maxBodySize?: number | undefined
   /** The largest file, in bytes. Default 5 GiB. */
@@ -105,6 +110,7 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
       maxInstances: Math.max(1, options.maxInstances ?? 4),
       maxSessions: Math.max(0, options.maxSessions ?? 100),
       maxTasks: Math.max(1, options.maxTasks ?? 10_000),
+      maxChats: Math.max(1, options.maxChats ?? 1000),
       settings: {
         apiKey: options.apiKey,
         baseUrl: options.baseUrl,

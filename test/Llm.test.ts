@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -219,6 +219,9 @@ describe("Llm.Output", () => {
 })
 
 describe("Llm.append", () => {
+  /** The same output as if it had come whole. */
+  const readAsWhole = (output: Llm.Output = Llm.empty) => decodeOutput(encodeOutput(output))
+
   it("adds up the protocol's example", () => {
     const usage = { stop_reason: "tool_calls", prompt_tokens: 9, completion_tokens: 4 }
     const call = { index: 0, id: "c1", type: "function", function: { name: "add", arguments: '{"a":' } }
@@ -235,14 +238,15 @@ describe("Llm.append", () => {
     }, Llm.empty)
     assert.deepStrictEqual(
       seen.map(({ toolCalls }) => toolCalls?.[0]?.arguments),
-      [undefined, '{"a":', { a: 1 }]
+      [undefined, '{"a":', '{"a":1}']
     )
-    assert.deepStrictEqual(seen[2], {
+    const whole = {
       response: "Hello",
       reasoning: "hm",
       toolCalls: [{ index: 0, id: "c1", name: "add", arguments: { a: 1 } }],
       usage: Llm.Usage.make({ stopReason: "tool_calls", promptTokens: 9, completionTokens: 4 })
-    })
+    }
+    assert.deepStrictEqual(readAsWhole(seen[2]), whole)
     assert.deepStrictEqual(Llm.empty, { response: "" })
   })
 
@@ -262,9 +266,9 @@ describe("Llm.append", () => {
     assert.deepStrictEqual(
       output.toolCalls?.map(({ id, arguments: args }) => [id, args]),
       [
-        ["c1", { a: 1 }],
-        ["c2", { b: {} }],
-        ["c4", { c: 1 }]
+        ["c1", '{"a":1}'],
+        ["c2", '{"b":{}}'],
+        ["c4", '{"c":1}']
       ]
     )
   })
@@ -276,13 +280,41 @@ describe("Llm.append", () => {
     })
     const after = Llm.append(before, { response: "b", tool_calls: [{ index: 0, function: { arguments: "1}" } }] })
     assert.strictEqual(after.response, "ab")
-    assert.deepStrictEqual(after.toolCalls, [{ index: 0, id: "c1", name: "f", arguments: { x: 1 } }])
+    assert.deepStrictEqual(after.toolCalls, [{ index: 0, id: "c1", name: "f", arguments: '{"x":1}' }])
+    const complete = decodeOutput({ tool_calls: [{ id: "c1", function: { name: "f", arguments: { x: 1 } } }] })
+    assert.deepStrictEqual(readAsWhole(Llm.append(complete, { response: "a" })), {
+      response: "a",
+      toolCalls: [{ index: 0, id: "c1", name: "f", arguments: { x: 1 } }]
+    })
+  })
+
+  it("leaves the arguments unread while pieces of them come", () => {
+    const parse = vi.spyOn(JSON, "parse")
+    const stringify = vi.spyOn(JSON, "stringify")
+    const pieces = ['{"a":[{}', ...Array.from({ length: 20 }, () => ',{"b":{}}'), "]}"]
+    const output = pieces.reduce(
+      (output, piece) => Llm.append(output, { tool_calls: [{ index: 0, function: { arguments: piece } }] }),
+      Llm.empty
+    )
+    const reads = parse.mock.calls.length + stringify.mock.calls.length
+    vi.restoreAllMocks()
+    assert.strictEqual(output.toolCalls?.[0]?.arguments, pieces.join(""))
+    assert.strictEqual(reads, 0)
   })
 
   it("changes nothing where a piece makes no sense", () => {
     const output = Llm.append(Llm.empty, { response: "a" })
     for (const piece of [null, undefined, 7, "text", [], {}, { response: 5 }, { usage: { prompt_tokens: "x" } }]) {
       assert.deepStrictEqual(Llm.append(output, piece), output)
+    }
+  })
+
+  it("leaves out fields that it does not know, whatever they are called", () => {
+    for (const name of ["__proto__", "constructor", "toString", "surprise"]) {
+      const output = Llm.append(Llm.empty, JSON.parse(`{"response": "a", "${name}": {"polluted": true}}`))
+      assert.deepStrictEqual(output, { response: "a" })
+      assert.strictEqual(Object.getPrototypeOf(output), Object.prototype)
+      assert.notProperty({}, "polluted")
     }
   })
 
@@ -299,7 +331,8 @@ describe("Llm.append", () => {
           }),
         Llm.append(Llm.empty, { tool_calls: [{ index: 3, id: "c1", function: { name: "f" } }] })
       )
-      assert.deepStrictEqual(output.toolCalls?.[0]?.arguments, JSON.parse(text))
+      assert.strictEqual(output.toolCalls?.[0]?.arguments, text)
+      assert.deepStrictEqual(readAsWhole(output).toolCalls?.[0]?.arguments, JSON.parse(text))
     }
   )
 })

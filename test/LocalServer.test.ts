@@ -368,6 +368,17 @@ describe("LocalServer", () => {
         filters: [{ field: "status", operator: "in", value: [11, "cancelled"] }]
       })
       assert.strictEqual(failed.data.items.length, 1)
+      const count = (field: string, operator: string, value: string) =>
+        Effect.map(post("/tasks/list", { filters: [{ field, operator, value }] }), ({ data }) => data.total_items)
+      assert.strictEqual(yield* count("app_id", "contains", "acme/ech"), 6)
+      assert.strictEqual(yield* count("app", "not_contains", "acme"), 0)
+      assert.strictEqual(yield* count("status", "contains", "comp"), 6)
+      const named = yield* post("/tasks/list", { search: { term: "DYING" } })
+      assert.deepStrictEqual(
+        named.data.items.map(({ app_id }: Json) => app_id),
+        ["acme/dying"]
+      )
+      assert.strictEqual((yield* post("/tasks/list", { sort: [{ field: "rating", dir: "asc" }] })).status, 400)
       assert.strictEqual((yield* post("/tasks/list", { cursor: "?" })).status, 400)
     }).pipe(Effect.provide(inProcess()))
   )

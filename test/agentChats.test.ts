@@ -219,6 +219,13 @@ describe("chats", () => {
       const listed = (yield* post("/chats/list", { filters: [{ field: "name", operator: "eq", value: "A name" }] }))
         .data
       assert.deepStrictEqual([listed.total_items, listed.items[0].id], [1, data.id])
+      const found = yield* post("/chats/list", { search: { term: "a NAME" } })
+      assert.deepStrictEqual([found.data.total_items, found.data.items[0].id], [1, data.id])
+      const named = yield* post("/chats/list", { sort: [{ field: "name", dir: "desc" }] })
+      assert.deepStrictEqual(
+        named.data.items.map(({ name }: Json) => name),
+        ["A name", ""]
+      )
       assert.strictEqual((yield* del(`/chats/${data.id}`)).status, 204)
       for (const path of ["", "/status", "/messages", "/stream", "/trace"]) {
         assert.strictEqual((yield* get(`/chats/${data.id}${path}`)).status, 404)
@@ -228,6 +235,20 @@ describe("chats", () => {
       assert.strictEqual(gone.status, 404)
       assert.strictEqual((yield* post("/chats/list")).data.total_items, 1)
     }).pipe(Effect.provide(Agents.serve([model.app])))
+  })
+
+  it.effect("are kept up to a number, with what is in them", () => {
+    const model = Agents.scripted()
+    return Effect.gen(function* () {
+      const { chatId, user } = yield* Agents.say("one")
+      yield* Agents.untilIdle(chatId)
+      yield* Agents.pass(1)
+      const others = [yield* Agents.say("two"), yield* Agents.say("three")]
+      const ids = (yield* post("/chats/list")).data.items.map(({ id }: Json) => id)
+      assert.deepStrictEqual(ids, others.map(({ chatId }) => chatId).reverse())
+      assert.strictEqual((yield* get(`/chats/${chatId}`)).status, 404)
+      assert.strictEqual((yield* post(`/chats/messages/${user.id}/cancel`)).status, 404)
+    }).pipe(Effect.provide(Agents.serve([model.app], { maxChats: 2 })))
   })
 
   it.effect("show their messages in pages, the newest first", () => {

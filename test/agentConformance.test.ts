@@ -250,8 +250,11 @@ const conformance = (name: string, services: Layer.Layer<Inference.Services | Ap
         assert.deepStrictEqual(output, { sum: 3, at: new Date(0) })
         const none = yield* Effect.flip(agent.run("just talk", Sum))
         assert.deepInclude(none, { _tag: "ChatFailed", reason: "NoOutput", text: "You said: just talk" })
-        const misfit = yield* Effect.flip(agent.run('finish {"sum":"three"}', Sum))
+        const misfit = yield* Effect.flip(agent.run('finish {"sum":3,"at":"some day"}', Sum))
         assert.propertyVal(misfit, "_tag", "DecodeError")
+        // The model is told, and gives up.
+        const refused = yield* Effect.flip(agent.run('finish {"sum":"three"}', Sum))
+        assert.deepInclude(refused, { _tag: "ChatFailed", reason: "NoOutput" })
       })
     )
 

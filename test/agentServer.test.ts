@@ -162,6 +162,45 @@ describe("a turn", () => {
     }).pipe(Effect.provide(Agents.serve([app])))
   })
 
+  it.effect("must call a tool where the caller wants that, but need not go on to", () => {
+    const asked = (tool_choice: unknown, agent: Json = {}) => {
+      const model = Agents.scripted(Agents.calls(Agents.call("none", {})), Agents.says("Done."))
+      return Effect.gen(function* () {
+        const { data } = yield* Agents.run({
+          agent_config: Agents.config({ tools: [Agents.clientTool("look")], ...agent }),
+          input: { ...Agents.message("hi"), tool_choice }
+        })
+        yield* Agents.untilIdle(data.user_message.chat_id)
+        yield* Agents.run({
+          chat_id: data.user_message.chat_id,
+          agent_config: Agents.config(agent),
+          input: { ...Agents.message("again"), tool_choice }
+        })
+        yield* Agents.untilIdle(data.user_message.chat_id)
+        return model.inputs.map((input) => input.tool_choice as unknown)
+      }).pipe(Effect.provide(Agents.serve([model.app])))
+    }
+    const finishes = { internal_tools: { finish: true }, output_schema: { type: "object", properties: {} } }
+    return Effect.gen(function* () {
+      const auto = { mode: "auto" }
+      const look = { mode: "function", name: "look" }
+      const finish = { mode: "function", name: "finish" }
+      const required = { mode: "required" }
+      assert.deepStrictEqual(yield* asked(required), [required, auto, required])
+      assert.deepStrictEqual(yield* asked("required"), ["required", auto, "required"])
+      assert.deepStrictEqual(yield* asked(look), [look, auto, look])
+      assert.deepStrictEqual(yield* asked(auto), [auto, auto, auto])
+      assert.deepStrictEqual(yield* asked({ mode: "none" }), [{ mode: "none" }, { mode: "none" }, { mode: "none" }])
+      assert.deepStrictEqual(yield* asked(undefined), [undefined, undefined, undefined])
+      // Calling `finish` comes to an end.
+      assert.deepStrictEqual(yield* asked(required, finishes), [required, required, required])
+      assert.deepStrictEqual(yield* asked(finish, finishes), [finish, finish, finish])
+      assert.deepStrictEqual(yield* asked(look, finishes), [look, auto, look])
+      const preset = { core_app: { ref: "acme/model", input: { tool_choice: required } } }
+      assert.deepStrictEqual(yield* asked(undefined, preset), [required, auto, required])
+    })
+  })
+
   it.effect("runs on apps with a contract of their own, and takes what they say", () => {
     const strict = BaseApp.make(
       App.make("acme/strict", { input: { text: Schema.String }, output: { response: Schema.String } }),
@@ -280,7 +319,12 @@ describe("a turn", () => {
       ]
       const { data } = yield* Agents.run({
         agent_config: Agents.config(),
-        input: { ...Agents.message(""), images: ["https://x.test/a.png"], files: ["https://x.test/b.txt"], attachments }
+        input: {
+          ...Agents.message(""),
+          images: ["https://x.test/a.png", "https://x.test/c.png"],
+          files: ["https://x.test/b.txt"],
+          attachments
+        }
       })
       assert.deepStrictEqual(
         data.user_message.content.map(({ type, image, file }: Json) => [type, image ?? file]),
@@ -298,8 +342,10 @@ describe("a turn", () => {
       assert.deepStrictEqual(model.inputs[0].attachments, attachments)
       yield* Agents.say("and?", Agents.config(), chat_id)
       yield* Agents.untilIdle(chat_id)
-      assert.deepStrictEqual(model.inputs[1].context[0].images, ["https://x.test/a.png", "https://x.test/c.png"])
-      assert.notProperty(model.inputs[1], "images")
+      const [earlier] = model.inputs[1].context
+      assert.deepStrictEqual(earlier.images, ["https://x.test/a.png", "https://x.test/c.png"])
+      assert.deepStrictEqual(earlier.files, ["https://x.test/b.txt", "https://x.test/d.pdf"])
+      for (const name of ["images", "files", "attachments"]) assert.notProperty(model.inputs[1], name)
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 
@@ -394,13 +440,58 @@ describe("a message to a busy chat", () => {
         [
           [0, ""],
           [2, "second"],
-          [4, ""]
+          [4, "second"]
         ]
       )
       const ready = seen.find(
         ({ event, data }) => event === "chat_messages" && data.id === second.user.id && data.status === "ready"
       )
       assert.strictEqual(ready.data.agent_run_id, running.active_run.id)
+    }).pipe(Effect.provide(Agents.serve([model.app])))
+  })
+
+  it.effect("is answered by the agent that the chat has when its turn begins, where it names none", () => {
+    const model = Agents.makeModel((input) => Effect.as(Effect.sleep("1 minute"), { response: input.system_prompt }))
+    return Effect.gen(function* () {
+      const { data } = yield* post("/agents", {
+        namespace: "acme",
+        name: "new",
+        version: Agents.config({ system_prompt: "new" })
+      })
+      const { chatId } = yield* Agents.say("one", Agents.config({ system_prompt: "old" }))
+      yield* post(`/chats/${chatId}/messages`, { message: "two" })
+      yield* post(`/chats/${chatId}/agent`, { agent: "acme/new" })
+      yield* Agents.pass(120)
+      const { status, active_run } = yield* Agents.chat(chatId)
+      assert.deepStrictEqual([status, active_run.agent_id], ["idle", data.id])
+      assert.deepStrictEqual((yield* Agents.messages(chatId)).map(Agents.textOf), ["one", "old", "two", "new"])
+    }).pipe(Effect.provide(Agents.serve([model.app])))
+  })
+
+  it.effect("is refused where a hundred others wait", () => {
+    const model = Agents.scripted(Effect.as(Effect.sleep("1 minute"), { response: "done" }))
+    return Effect.gen(function* () {
+      const { chatId } = yield* Agents.say("one")
+      const more = post(`/chats/${chatId}/messages`, { message: "more" })
+      const queued = yield* Effect.replicateEffect(more, 100)
+      assert.isTrue(queued.every(({ status }) => status === 200))
+      for (const refused of [
+        yield* more,
+        yield* Agents.run({ chat_id: chatId, agent_config: Agents.config(), input: Agents.message("more") })
+      ]) {
+        const { type, title, detail } = refused.json
+        assert.deepStrictEqual(
+          [refused.status, type, title, detail],
+          [
+            429,
+            "https://api.inference.sh/errors/rate_limited",
+            "Too Many Requests",
+            `100 messages wait in chat ${chatId} already: wait until one is answered, or cancel one`
+          ]
+        )
+      }
+      yield* post(`/chats/messages/${queued[0]?.data.id}/cancel`)
+      assert.strictEqual((yield* more).status, 200)
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 

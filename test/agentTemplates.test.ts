@@ -83,6 +83,12 @@ describe("a request to an agent", () => {
         at("9"),
         at("10.name")
       ])
+      const internal_tools = { finish: true }
+      for (const output_schema of ["object", { type: "array", items: {} }]) {
+        assert.deepStrictEqual(yield* withConfig(Agents.config({ internal_tools, output_schema })), [
+          "agent_config.output_schema"
+        ])
+      }
       assert.deepStrictEqual(yield* withConfig(Agents.config({ context: [{}] })), ["agent_config.context.0.name"])
       assert.strictEqual((yield* post("/chats/list")).data.total_items, 0)
     }).pipe(Effect.provide(Agents.serve([model.app])))
@@ -101,7 +107,10 @@ describe("a request to an agent", () => {
         "input.attachments.0"
       ])
       const { chatId } = yield* Agents.say("hi")
-      assert.strictEqual((yield* post(`/chats/${chatId}/messages`, {})).json.errors[0].field, "message")
+      for (const message of [undefined, 1, "", " \n"]) {
+        const { status, json } = yield* post(`/chats/${chatId}/messages`, { message })
+        assert.deepStrictEqual([status, json.errors[0].field], [400, "message"])
+      }
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 
@@ -188,8 +197,20 @@ describe("templates", () => {
       assert.strictEqual((yield* post(`${path}/visibility`, { visibility: "all" })).status, 400)
       assert.strictEqual((yield* post(`${path}/transfer`, { team_id: "other" })).data.team_id, "other")
       assert.strictEqual((yield* post(`${path}/transfer`, {})).json.errors[0].field, "team_id")
+      const same = yield* get(path)
+      assert.strictEqual((yield* post(path, same.data)).status, 200)
+      const newVersion = yield* post(path, { title: "Other", version: prompted("y") })
+      assert.deepStrictEqual([newVersion.status, newVersion.json.errors[0].field], [400, "version"])
+      assert.include(newVersion.json.errors[0].message, "POST /agents")
+      const { data: unchanged } = yield* get(path)
+      assert.deepStrictEqual([unchanged.title, unchanged.version.system_prompt], ["New title", "x"])
       const card = yield* get(`${path}/card`)
       assert.deepStrictEqual([card.json.name, card.json.description], ["New title", "Helps"])
+      assert.strictEqual((yield* get("/agents/local/card")).status, 404)
+      const named = (yield* post("/agents", { name: "card", version: prompted("z") })).data
+      assert.strictEqual((yield* get("/agents/local/card")).data.id, named.id)
+      assert.strictEqual((yield* get(`/agents/${named.id}/card`)).json.name, "card")
+      assert.strictEqual((yield* del(`/agents/${named.id}`)).status, 204)
       const copy = (yield* post(`${path}/duplicate`)).data
       const again = (yield* post(`${path}/duplicate`)).data
       assert.deepStrictEqual([copy.name, again.name], ["renamed-copy", "renamed-copy2"])
@@ -236,8 +257,7 @@ describe("templates", () => {
     const model = Agents.scripted()
     const templates = [
       { ref: "acme/helper@1", config: prompted("one") },
-      { ref: "acme/helper@2", config: prompted("two") },
-      { ref: "acme/broken", config: { tools: [{ name: "a" }] } }
+      { ref: "acme/helper@2", config: prompted("two") }
     ]
     const server = Effect.gen(function* () {
       const app = yield* Server.make<Apps.Journal>({
@@ -248,6 +268,7 @@ describe("templates", () => {
         maxInstances: 4,
         maxSessions: 1,
         maxTasks: 100,
+        maxChats: 100,
         settings: {
           apiKey: undefined,
           baseUrl: undefined,
@@ -265,8 +286,7 @@ describe("templates", () => {
       assert.strictEqual(yield* promptOf(model, { agent: "acme/helper" }), "two")
       assert.strictEqual(yield* promptOf(model, { agent: "acme/helper@1" }), "one")
       assert.strictEqual((yield* get("/agents/acme/helper@1")).data.version.system_prompt, "one")
-      assert.strictEqual((yield* post("/agents/list")).data.total_items, 2)
-      assert.deepStrictEqual(yield* refused({ agent: "acme/broken" }), ["agent.core_app.ref", "agent.tools.0.type"])
+      assert.strictEqual((yield* post("/agents/list")).data.total_items, 1)
     }).pipe(Effect.provide(Layer.scoped(HttpClient.HttpClient, server).pipe(Layer.provide(surroundings))))
   })
 })

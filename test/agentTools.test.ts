@@ -309,7 +309,7 @@ describe("a tool that wants approval", () => {
         assert.strictEqual((yield* post(path, { option: "whisper" })).status, 409)
         assert.strictEqual((yield* post(`/chats/none/tools/${id}/always-allow`, body)).status, 404)
         assert.strictEqual((yield* post(path, body)).status, 200)
-        assert.strictEqual((yield* post(path, body)).status, 409)
+        assert.strictEqual((yield* post(path, body)).status, 200)
         const done = yield* Agents.untilIdle(chatId)
         assert.deepStrictEqual(done.agent_data.always_allowed_tools, ["shout"])
         assert.strictEqual(model.inputs.length, 3)
@@ -329,6 +329,40 @@ describe("a tool that wants approval", () => {
       assert.strictEqual((yield* post(`/chats/${chatId}/settings`, { allow_all_tools: true })).status, 200)
       yield* Agents.say("go", Agents.config({ tools }), chatId)
       assert.strictEqual((yield* Agents.untilIdle(chatId)).active_run.state, "completed")
+    }).pipe(Effect.provide(Agents.serve([model.app])))
+  })
+
+  it.effect("is called at once where it is allowed while it waits", () => {
+    const model = Agents.scripted(
+      Agents.calls(shout("a", "a"), shout("b", "b"), Agents.call("look", {}, "c")),
+      Agents.says("Done."),
+      Agents.calls(shout("d", "d"), shout("e", "e"))
+    )
+    return Effect.gen(function* () {
+      const { chatId } = yield* Agents.say("go", Agents.config({ tools }))
+      const [a, b] = yield* Agents.untilPending(chatId, 3)
+      assert.strictEqual((yield* post(`/chats/${chatId}/tools/${a.id}/always-allow`)).status, 200)
+      const [look] = yield* Agents.untilPending(chatId, 1)
+      assert.deepStrictEqual([look.function.name, look.status], ["look", "awaiting_approval"])
+      assert.strictEqual((yield* Agents.chat(chatId)).pending_interrupts.length, 1)
+      yield* post(`/chats/${chatId}/settings`, { allow_all_tools: true })
+      assert.strictEqual((yield* Agents.chat(chatId)).active_run.interrupt_reason, "client_tool")
+      yield* post(`/tools/${look.id}`, { result: "seen" })
+      const { active_run } = yield* Agents.untilIdle(chatId)
+      assert.deepStrictEqual(yield* results(chatId), [
+        ["completed", '{"text":"a"}'],
+        ["completed", '{"text":"b"}'],
+        ["completed", "seen"]
+      ])
+      // A client that was still about to decide may say the same, even late, but nothing else.
+      assert.strictEqual((yield* post(`/tools/${b.id}/invoke`)).status, 200)
+      assert.strictEqual((yield* post(`/chats/${chatId}/tools/${b.id}/always-allow`)).status, 200)
+      assert.strictEqual((yield* post(`/tools/${b.id}/reject`)).status, 409)
+      const interrupts = (yield* get(`/agent-runs/${active_run.id}/interrupts`)).data
+      assert.deepStrictEqual(
+        interrupts.map(({ status, resolution }: Json) => [status, resolution]),
+        Array.from({ length: 3 }, () => ["resolved", "allow"])
+      )
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 })
@@ -359,6 +393,23 @@ describe("finish", () => {
       const outputs = seen.filter(({ event }) => event === "chats").map(({ data }) => [data.status, data.output])
       assert.deepStrictEqual(outputs[0], ["idle", { sum: 3 }])
       assert.isTrue(outputs.slice(1).every(([, output]) => output === null))
+    }).pipe(Effect.provide(Agents.serve([model.app])))
+  })
+
+  it.effect("goes on where its arguments do not fit the schema, and the model hears why", () => {
+    const model = Agents.scripted(
+      Agents.calls(Agents.call("finish", {})),
+      Agents.calls(Agents.call("finish", '{"sum":"three"}')),
+      Agents.calls(Agents.call("finish", { sum: 3 }))
+    )
+    return Effect.gen(function* () {
+      const { chatId } = yield* Agents.say("1+2?", agent)
+      const done = yield* Agents.untilIdle(chatId)
+      assert.deepStrictEqual([done.active_run.state, done.output], ["completed", { sum: 3 }])
+      assert.deepStrictEqual(yield* results(chatId), [
+        ["failed", '{"error":"the arguments do not fit the schema: sum is missing"}']
+      ])
+      assert.strictEqual(model.inputs[2].text, '{"error":"the arguments do not fit the schema: sum: expected number"}')
     }).pipe(Effect.provide(Agents.serve([model.app])))
   })
 
@@ -486,6 +537,90 @@ describe("an agent that is a tool", () => {
       const done = yield* Agents.untilIdle(chatId)
       assert.deepStrictEqual(done.pending_interrupts, [])
       assert.deepStrictEqual(yield* results(chatId), [["completed", "Shouted."]])
+    }).pipe(Effect.provide(Agents.serve([model.app, sub.app])))
+  })
+
+  for (const of of ["its own chat", "the chat that it works for"] as const) {
+    it.effect(`asks no more for a tool that is always allowed in ${of}`, () => {
+      const model = Agents.scripted(
+        Agents.calls(Agents.call("research", { message: "x" })),
+        Agents.calls(Agents.call("research", { message: "y" })),
+        Agents.says("Done.")
+      )
+      const sub = Agents.makeModel(
+        ({ role }) => (role === "tool" ? Agents.says("Shouted.") : Agents.calls(Agents.call("shout", { text: "hi" }))),
+        "acme/sub"
+      )
+      return Effect.gen(function* () {
+        const tools = [Agents.appTool("shout", { ref: "acme/echo" }, { require_approval: true })]
+        yield* template("researcher", { core_app: { ref: "acme/sub" }, tools })
+        const { chatId } = yield* Agents.say("go", Agents.config({ tools: [research] }))
+        const waiting = yield* Agents.until(Agents.chat(chatId), ({ status }) => status === "awaiting_input")
+        const [{ chat_id, resource_id }] = waiting.pending_interrupts
+        const path = `/chats/${of === "its own chat" ? chat_id : chatId}/tools/${resource_id}/always-allow`
+        assert.deepStrictEqual((yield* get(`${path}/options`)).data, ["shout"])
+        assert.strictEqual((yield* post(path)).status, 200)
+        const done = yield* Agents.untilIdle(chatId)
+        assert.strictEqual(done.active_run.state, "completed")
+        assert.deepStrictEqual(done.agent_data.always_allowed_tools, ["shout"])
+        assert.strictEqual(sub.inputs.length, 4)
+        const other = yield* Agents.say("go", Agents.config())
+        const wrong = `/chats/${other.chatId}/tools/${resource_id}/always-allow`
+        assert.strictEqual((yield* get(`${wrong}/options`)).status, 404)
+      }).pipe(Effect.provide(Agents.serve([model.app, sub.app])))
+    })
+  }
+
+  it.effect("does not allow a tool of another agent that is called the same", () => {
+    const model = once(
+      Agents.call("research", { message: "x" }, "a"),
+      Agents.call("shout", { text: "hi" }, "b"),
+      Agents.call("shout", { text: "ho" }, "c")
+    )
+    const sub = Agents.makeModel(
+      ({ role }) => (role === "tool" ? Agents.says("Shouted.") : Agents.calls(Agents.call("shout", { text: "hi" }))),
+      "acme/sub"
+    )
+    return Effect.gen(function* () {
+      const tools = [Agents.appTool("shout", { ref: "acme/echo" }, { require_approval: true })]
+      yield* template("researcher", { core_app: { ref: "acme/sub" }, tools })
+      const { chatId } = yield* Agents.say("go", Agents.config({ tools: [research, ...tools] }))
+      const asks = (count: number) =>
+        Agents.until(Agents.chat(chatId), ({ pending_interrupts }) => pending_interrupts.length === count)
+      const { pending_interrupts } = yield* asks(3)
+      const ofSub = pending_interrupts.find(({ chat_id }: Json) => chat_id !== chatId)
+      yield* post(`/chats/${chatId}/tools/${ofSub.resource_id}/always-allow`)
+      const left = (yield* asks(2)).pending_interrupts
+      assert.isTrue(left.every(({ chat_id }: Json) => chat_id === chatId))
+      yield* post(`/chats/${chatId}/tools/${left[0].resource_id}/always-allow`)
+      yield* asks(0)
+      assert.strictEqual((yield* Agents.untilIdle(chatId)).active_run.state, "completed")
+    }).pipe(Effect.provide(Agents.serve([model.app, sub.app])))
+  })
+
+  it.effect("is let go on by a chat that allows all tools while they wait", () => {
+    const model = once(
+      Agents.call("research", { message: "x" }, "a"),
+      Agents.call("research", { message: "y" }, "b"),
+      Agents.call("shout", { text: "hi" }, "c")
+    )
+    const sub = Agents.makeModel(
+      ({ role }) => (role === "tool" ? Agents.says("Shouted.") : Agents.calls(Agents.call("shout", { text: "hi" }))),
+      "acme/sub"
+    )
+    return Effect.gen(function* () {
+      const tools = [Agents.appTool("shout", { ref: "acme/echo" }, { require_approval: true })]
+      yield* template("researcher", { core_app: { ref: "acme/sub" }, tools })
+      const { chatId } = yield* Agents.say("go", Agents.config({ tools: [research, ...tools] }))
+      const asks = (count: number) =>
+        Agents.until(Agents.chat(chatId), ({ pending_interrupts }) => pending_interrupts.length === count)
+      yield* asks(3)
+      yield* post(`/chats/${chatId}/settings`, { name: "research" })
+      assert.strictEqual((yield* asks(3)).name, "research")
+      yield* post(`/chats/${chatId}/settings`, { allow_all_tools: true })
+      yield* asks(0)
+      const { active_run } = yield* Agents.untilIdle(chatId)
+      assert.strictEqual(active_run.state, "completed")
     }).pipe(Effect.provide(Agents.serve([model.app, sub.app])))
   })
 

@@ -1,5 +1,7 @@
 /** The chats that a server keeps, and those who follow them. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
@@ -29,42 +31,92 @@ const make = (perform: (turn: Turn) => Effect.Effect<unknown, TurnFailed>) =>
   Effect.gen(function* () {
     const chats = Chats.make(3)
     const turns = yield* Turns.make(chats, perform)
-    const create = Effect.zipLeft(
-      Effect.sync(() => chats.create(0, { agent, name: "", context: {} })),
-      turns.trim
-    )
+    const create = (name = "", parent?: Chat) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const chat = chats.create(now, { agent, name, context: {}, parent })
+        chats.trim()
+        return chat
+      })
     const say = (chat: Chat, text = "") => turns.send(chat, order(text))
     return { chats, turns, create, say }
   })
 
 describe("chats", () => {
-  it.scoped("are forgotten where there are too many, those that rest before those at work", () =>
+  const kept = (chats: Chats.Chats) =>
+    chats
+      .all()
+      .map(({ info }) => info.name)
+      .reverse()
+
+  it.scoped("are forgotten where there are too many, those that have rested for longest first", () =>
     Effect.gen(function* () {
-      const { chats, create, say } = yield* make(() => Effect.never)
-      const left = (...made: ReadonlyArray<Chat>) => made.map((chat) => chats.find(chat.id) === chat)
-      const first = yield* create
-      yield* say(first)
-      const second = yield* create
+      const { chats, create, say } = yield* make(({ order }) =>
+        Effect.sleep(Duration.seconds(Number(order.content.text)))
+      )
+      const first = yield* create("first")
+      const second = yield* create("second")
+      const third = yield* create("third")
       const follower = yield* Effect.fork(Stream.runDrain(follow(second, "10 seconds")))
-      const third = yield* create
-      assert.deepStrictEqual(left(first, second, third), [true, true, true])
-      const fourth = yield* create
-      assert.deepStrictEqual(left(first, second, third, fourth), [true, false, true, true])
+      yield* say(first, "2")
+      const { userMessage } = yield* say(second, "1")
+      yield* say(third, "3")
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(kept(chats), ["first", "second", "third"])
+      yield* create("fourth")
+      assert.deepStrictEqual(kept(chats), ["first", "third", "fourth"])
       yield* Fiber.join(follower)
-      const { userMessage } = yield* say(third)
-      yield* say(fourth)
-      const fifth = yield* create
-      assert.deepStrictEqual(left(first, third, fourth, fifth), [false, true, true, true])
-      assert.strictEqual(first.runs.at(-1)?.state, "canceled")
-      assert.strictEqual(chats.holding(first.messages[0]?.id ?? ""), undefined)
-      assert.strictEqual(chats.holding(userMessage.id), third)
+      assert.isUndefined(chats.holding(userMessage.id))
+      assert.strictEqual(chats.holding(first.messages[0]?.id ?? ""), first)
+      yield* create("fifth")
+      assert.deepStrictEqual(kept(chats), ["third", "fourth", "fifth"])
+    })
+  )
+
+  it.scoped("are never forgotten while they are at work", () =>
+    Effect.gen(function* () {
+      const { chats, create, say } = yield* make(() => Effect.sleep("1 second"))
+      for (const name of ["a", "b", "c", "d", "e"]) yield* say(yield* create(name))
+      yield* create("f")
+      assert.deepStrictEqual(kept(chats), ["a", "b", "c", "d", "e", "f"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(
+        chats.all().map(({ runs }) => runs.at(-1)?.state),
+        [undefined, ...Array.from({ length: 5 }, () => "completed")]
+      )
+      yield* create("g")
+      assert.lengthOf(chats.all(), 3)
+      assert.strictEqual(kept(chats).at(-1), "g")
+    })
+  )
+
+  it.scoped("go after those of the agents that have worked for them", () =>
+    Effect.gen(function* () {
+      const { chats, create, say } = yield* make(({ order }) =>
+        Effect.sleep(Duration.seconds(Number(order.content.text)))
+      )
+      const parent = yield* create("parent")
+      yield* say(parent, "60")
+      yield* say(yield* create("done", parent), "1")
+      const working = yield* create("working", parent)
+      yield* say(working, "60")
+      yield* TestClock.adjust("1 second")
+      yield* create("other")
+      assert.deepStrictEqual(kept(chats), ["parent", "working", "other"])
+      yield* TestClock.adjust("1 minute")
+      // A message to the chat of an agent alone keeps it, and the one that it has worked for.
+      yield* say(working, "1")
+      yield* create("last")
+      assert.deepStrictEqual(kept(chats), ["parent", "working", "last"])
+      yield* TestClock.adjust("1 second")
+      yield* create("very last")
+      assert.deepStrictEqual(kept(chats), ["parent", "last", "very last"])
     })
   )
 
   it.scoped("keep nothing for followers that have left", () =>
     Effect.gen(function* () {
       const { create, say } = yield* make(() => Effect.void)
-      const chat = yield* create
+      const chat = yield* create()
       const fiber = yield* Effect.fork(Stream.runDrain(follow(chat, "10 seconds")))
       yield* TestClock.adjust("1 second")
       assert.strictEqual(chat.feed.followers, 1)
@@ -80,7 +132,7 @@ describe("chats", () => {
       const { create, say } = yield* make(({ order }) =>
         order.content.text === "die" ? Effect.die(new Error("a bug")) : Effect.succeed(order.content.text)
       )
-      const chat = yield* create
+      const chat = yield* create()
       yield* say(chat, "die")
       yield* say(chat, "and go on")
       yield* TestClock.adjust("1 second")
@@ -109,7 +161,7 @@ describe("chats", () => {
           running--
         })
       )
-      const chat = yield* create
+      const chat = yield* create()
       for (let i = 0; i < 5000; i++) yield* say(chat, String(i))
       yield* TestClock.adjust("1 minute")
       assert.isTrue(chat.runs.every(({ state }) => state === "completed"))

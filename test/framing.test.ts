@@ -37,6 +37,7 @@ const trace = (format: Format, chunks: ReadonlyArray<Uint8Array>, max: number) =
   })
 
 const message = (data: unknown, event?: string): Frame => ({ _tag: "Message", event, data })
+const malformed = (text: string, event?: string): Frame => ({ _tag: "Malformed", event, text })
 const heartbeat: Frame = { _tag: "Heartbeat" }
 
 const places = Fc.array(Fc.nat(), { maxLength: 12 })
@@ -53,9 +54,7 @@ const ndjsonLine = Fc.oneof(
   { weight: 1, arbitrary: Fc.constantFrom("", "  ", "\t").map((blank) => [blank, []] as const) },
   {
     weight: 1,
-    arbitrary: Fc.constantFrom("{oops", "🙂", '"ü', "undefined").map(
-      (text) => [text, [{ _tag: "Malformed", text }]] as const
-    )
+    arbitrary: Fc.constantFrom("{oops", "🙂", '"ü', "undefined").map((text) => [text, [malformed(text)]] as const)
   }
 )
 
@@ -84,7 +83,7 @@ const sseEvent = Fc.oneof(
   { weight: 1, arbitrary: Fc.constant([['data: {"type":"heartbeat"}', ""], [heartbeat]] as const) },
   { weight: 1, arbitrary: Fc.constant([["retry: 5", ""], []] as const) },
   { weight: 1, arbitrary: Fc.constant([["id: 5"], []] as const) },
-  { weight: 1, arbitrary: Fc.constant([["data: {no", ""], [{ _tag: "Malformed", text: "{no" }]] as const) }
+  { weight: 1, arbitrary: Fc.constant([["data: {no", ""], [malformed("{no")]] as const) }
 )
 
 describe("framing", () => {
@@ -204,7 +203,7 @@ describe("framing", () => {
         message(null),
         message(7),
         message("x"),
-        { _tag: "Malformed", text: "{bad" },
+        malformed("{bad"),
         message([1]),
         message({ id: "t" })
       ])
@@ -213,9 +212,28 @@ describe("framing", () => {
 
   it.effect("what is kept of a malformed line is short", () =>
     Effect.map(readText("ndjson", `{${"x".repeat(10_000)}\n`), ([frame]) =>
-      assert.deepStrictEqual(frame, { _tag: "Malformed", text: `{${"x".repeat(499)}` })
+      assert.deepStrictEqual(frame, malformed(`{${"x".repeat(499)}`))
     )
   )
+
+  for (const newline of ["\n", "\r\n", "\r"]) {
+    it.effect(`looks at each byte of a chunk about once where lines end in ${JSON.stringify(newline)}`, () =>
+      Effect.gen(function* () {
+        let looked = 0
+        class Counted extends Uint8Array {
+          override indexOf(byte: number, from = 0): number {
+            const at = super.indexOf(byte, from)
+            looked += (at === -1 ? this.length : at + 1) - from
+            return at
+          }
+        }
+        const chunk = Counted.from(utf8.encode(`data: 1${newline}${newline}`.repeat(1000)))
+        assert.strictEqual((yield* read("sse", [chunk])).length, 1000)
+        // Once for each of the two bytes that may end a line.
+        assert.isAtMost(looked, 2 * chunk.length)
+      })
+    )
+  }
 
   it.effect("only a top-level type makes a heartbeat", () =>
     Effect.map(
@@ -234,6 +252,12 @@ describe("framing", () => {
     )
   )
 
+  it.effect("an SSE event that is no JSON still has its name", () =>
+    Effect.map(readText("sse", "event: error\ndata: overloaded\n\n"), (found) =>
+      assert.deepStrictEqual(found, [malformed("overloaded", "error")])
+    )
+  )
+
   it.effect("an SSE event with empty data still has its name", () =>
     Effect.map(readText("sse", "event: done\ndata:\n\n"), (found) =>
       assert.deepStrictEqual(found, [message(undefined, "done")])
@@ -243,7 +267,7 @@ describe("framing", () => {
   it.effect("each run of a stream starts with an empty buffer", () =>
     Effect.gen(function* () {
       const stream = frames("ndjson")(Stream.make(utf8.encode('{"a":1}\n{"b"')))
-      const expected = [message({ a: 1 }), { _tag: "Malformed" as const, text: '{"b"' }]
+      const expected = [message({ a: 1 }), malformed('{"b"')]
       assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Stream.runCollect(stream)), expected)
       assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Stream.runCollect(stream)), expected)
     })

@@ -39,6 +39,25 @@ describe("append", () => {
     ])
   })
 
+  it("takes fields that are called like the members of every object as any other", () => {
+    const names = ["__proto__", "constructor", "toString", "valueOf", "hasOwnProperty"]
+    for (const name of names) {
+      const odd: Json = JSON.parse(`{"${name}": {"polluted": true}}`)
+      const output = sum([
+        { response: "a", ...odd, tool_calls: [{ index: 0, ...odd, function: { ...odd, arguments: "1" } }] },
+        { response: "b", ...odd, tool_calls: [{ index: 0, ...odd, function: { ...odd, arguments: "2" } }] }
+      ])
+      const expected = {
+        response: "ab",
+        ...odd,
+        tool_calls: [{ index: 0, ...odd, function: { ...odd, arguments: "12" } }]
+      }
+      assert.strictEqual(JSON.stringify(output), JSON.stringify(expected))
+      assert.strictEqual(Object.getPrototypeOf(output), Object.prototype)
+      assert.notProperty({}, "polluted")
+    }
+  })
+
   it("leaves what it is given alone", () => {
     const before = sum([{ response: "a", tool_calls: [{ index: 0, function: { arguments: "1" } }] }])
     const copy = structuredClone(before)
@@ -67,6 +86,10 @@ const output = Arbitrary.record({
 )
 
 describe("diff", () => {
+  const named = (id: string, name: string, args = ""): Json => ({
+    tool_calls: [{ index: 0, id, type: "function", function: { name, arguments: args } }]
+  })
+
   it("gives the piece that append undoes, whatever there was before", () => {
     Arbitrary.assert(
       Arbitrary.property(output, output, (a, b) => {
@@ -96,17 +119,50 @@ describe("diff", () => {
     assert.deepStrictEqual(diff({ response: "a" }, { response: "a" }), {})
     assert.isUndefined(diff({ response: "ab" }, { response: "b" }))
     assert.isUndefined(diff({ tool_calls: [{ id: "a" }] }, { tool_calls: [] }))
-    assert.isUndefined(
-      diff(
-        { tool_calls: [{ id: "a", function: { name: "f" } }] },
-        { tool_calls: [{ id: "a", function: { name: "g" } }] }
-      )
-    )
+    assert.isUndefined(diff(named("a", "f"), { tool_calls: [{ function: { name: "f" } }] }))
+  })
+
+  it("replaces ids and names that come late or change", () => {
+    for (const [before, after] of [
+      [named("a", "get"), named("a", "get_weather")],
+      [{ tool_calls: [{ function: { name: "f", arguments: "{" } }] }, named("a", "f", "{}")],
+      [named("a", "f"), named("b", "g", "{}")],
+      [named("a", "f"), named("b", "f")]
+    ] as const) {
+      const piece = diff(before, after)
+      assert.isDefined(piece)
+      assert.deepStrictEqual(diff(append(before, piece ?? {}), after), {})
+    }
   })
 
   it("writes arguments that come as an object as text", () => {
     assert.deepStrictEqual(diff({}, { tool_calls: [{ id: "a", function: { name: "f", arguments: { x: 1 } } }] }), {
       tool_calls: [{ index: 0, id: "a", type: "function", function: { name: "f", arguments: '{"x":1}' } }]
     })
+  })
+
+  const calling = (args: unknown): Json => ({ tool_calls: [{ id: "a", function: { name: "f", arguments: args } }] })
+
+  it("goes on from a text of arguments to the object that it becomes, however it is written", () => {
+    Arbitrary.assert(
+      Arbitrary.property(Arbitrary.object(), Arbitrary.nat(4), Arbitrary.nat(), (object, indent, cut) => {
+        const args: unknown = JSON.parse(JSON.stringify(object))
+        const written = JSON.stringify(args, undefined, indent)
+        const before = calling(written.slice(0, cut % (written.length + 1)))
+        const piece = diff(before, calling(args))
+        if (piece === undefined) return false
+        const [call] = append(before, piece).tool_calls as ReadonlyArray<{ function: { arguments: string } }>
+        return (
+          sameJson(JSON.parse(call?.function.arguments ?? ""), args) && sameJson(diff(calling(args), calling(args)), {})
+        )
+      })
+    )
+  })
+
+  it("is empty where a text says what the object does in other words, and undefined where it says something else", () => {
+    assert.deepStrictEqual(diff(calling('{"\\u0061":1.0}'), calling({ a: 1 })), {})
+    assert.isUndefined(diff(calling('{"a":1'), calling({ b: 1 })))
+    assert.isUndefined(diff(calling('{"a":1}'), calling({ a: 2 })))
+    assert.isUndefined(diff(calling({ a: 1 }), calling('{"a":1} ')))
   })
 })

@@ -23,6 +23,7 @@ import * as InferenceError from "effect-inferencesh/InferenceError"
 import * as Llm from "effect-inferencesh/Llm"
 import * as NodeInference from "effect-inferencesh/NodeInference"
 import * as Tasks from "effect-inferencesh/Tasks"
+import { callIds } from "../src/internal/llm/callIds.js"
 import type { Json } from "../src/internal/wire.js"
 import * as Bad from "./support/badServer.js"
 import * as Http from "./support/http.js"
@@ -404,6 +405,56 @@ describe("files that Llm.openAi sends", () => {
   )
 })
 
+describe("files of earlier messages that Llm.openAi cannot send", () => {
+  it.effect("are named in their place, and do not keep the conversation from going on", () =>
+    Effect.gen(function* () {
+      const pdf = File.fromBytes(new TextEncoder().encode("%PDF-1.7"), { filename: "r.pdf" })
+      const bytes = Uint8Array.from([1, 2])
+      const { ask, sent } = over((request) =>
+        request.method === "GET" ? Http.reply(404) : stream(chunk({ content: "ok" }, "stop"))
+      )
+      yield* ask({
+        text: "and now?",
+        context: [
+          {
+            role: "user",
+            text: "look",
+            images: [File.fromBytes(bytes, { filename: "a.bin" }), File.fromBytes(png)],
+            files: [pdf, File.fromPath("./no-such-file.txt"), File.fromUri("https://x.test/gone.txt?sig=hidden")]
+          },
+          { role: "user", text: "", files: [File.fromBytes(bytes.map(() => 0))] }
+        ]
+      })
+      const instead = (text: string) => ({ type: "text", text })
+      assert.deepStrictEqual(JSON.parse(sent.at(-1)?.text ?? "").messages, [
+        {
+          role: "user",
+          content: [
+            { type: "text", text: "look" },
+            instead('<file name="a.bin">cannot be shown</file>'),
+            { type: "image_url", image_url: { url: pngUrl } },
+            instead('<file name="r.pdf">cannot be shown</file>'),
+            instead('<file name="no-such-file.txt">cannot be shown</file>'),
+            instead('<file name="gone.txt">cannot be shown</file>')
+          ]
+        },
+        { role: "user", content: [instead("<file>cannot be shown</file>")] },
+        { role: "user", content: "and now?" }
+      ])
+    })
+  )
+
+  it.effect("still end the run where they come with the new message", () =>
+    Effect.gen(function* () {
+      const pdf = File.fromBytes(new TextEncoder().encode("%PDF-1.7"), { filename: "r.pdf" })
+      const { ask, sent } = over([])
+      const error = yield* Effect.flip(ask({ context: [{ role: "user", text: "look", files: [pdf] }], files: [pdf] }))
+      assert.include(error.detail, "the file r.pdf (application/pdf) cannot be sent to the model")
+      assert.strictEqual(sent.length, 0)
+    })
+  )
+})
+
 describe("what Llm.openAi makes of a stream", () => {
   it.effect("the answer grows, and comes with its usage and times at the end", () =>
     Effect.gen(function* () {
@@ -464,6 +515,22 @@ describe("what Llm.openAi makes of a stream", () => {
         { type: "text", text: "b" }
       ]
       assert.strictEqual((yield* answer(stream(chunk({ content: parts }, "stop")))).response, "ab")
+    })
+  )
+
+  it.effect("reasoning among the parts of an answer, and in details, is no part of what was said", () =>
+    Effect.gen(function* () {
+      const said = { type: "text", text: "4" }
+      for (const delta of [
+        { content: [{ type: "reasoning", text: "2+2" }, said] },
+        { content: [{ type: "thinking", thinking: "2+2" }, said] },
+        { content: [{ type: "thinking", thinking: [{ type: "text", text: "2+2" }] }, said] },
+        { content: [said], reasoning_details: [{ type: "reasoning.text", text: "2+2" }, { data: "0" }] },
+        { content: "4", reasoning: "2+2", reasoning_details: [{ type: "reasoning.text", text: "2+2" }] }
+      ]) {
+        const { response, reasoning } = yield* answer(stream(chunk(delta, "stop")))
+        assert.deepStrictEqual([response, reasoning], ["4", "2+2"])
+      }
     })
   )
 
@@ -561,6 +628,17 @@ describe("what Llm.openAi makes of a stream", () => {
     "whole, with objects as arguments": [
       toolCalls(call(undefined, "c1", "add", { a: 1 }), call(undefined, "c2", "add", { b: 2 }))
     ],
+    "with names in pieces": [
+      toolCalls(call(0, "c1", "a", ""), call(1, "c2", "ad", "")),
+      toolCalls(call(0, undefined, "dd", ""), call(1, undefined, "d", '{"b"')),
+      more(0, '{"a":1}'),
+      more(1, ":2}")
+    ],
+    "with the name in each piece, and the arguments later": [
+      toolCalls(call(0, "c1", "add", ""), call(1, "c2", "add", "")),
+      toolCalls(call(0, undefined, "add", ""), call(1, undefined, "add", '{"b"')),
+      toolCalls(call(0, undefined, "add", '{"a":1}'), call(1, undefined, "add", ":2}"))
+    ],
     "not in a list": [
       chunk({ tool_calls: call(0, "c1", "add", { a: 1 }) }),
       chunk({ tool_calls: call(1, "c2", "add", { b: 2 }) })
@@ -590,6 +668,92 @@ describe("what Llm.openAi makes of a stream", () => {
       ])
     })
   )
+
+  it.effect("another name is another call where it has an id, has no index, or comes after arguments", () =>
+    Effect.gen(function* () {
+      for (const [first, second] of [
+        [call(0, "c1", "f", ""), call(0, "c2", "g", "{}")],
+        [call(0, "c1", "f", "{}"), call(0, undefined, "g", "{}")],
+        [call(undefined, "c1", "f", ""), call(undefined, undefined, "g", "{}")],
+        [call(0, undefined, "f", ""), call(0, undefined, "g", "{}")]
+      ] as const) {
+        const { toolCalls: calls } = yield* answer(stream(toolCalls(first), toolCalls(second), chunk({}, "tool_calls")))
+        assert.deepStrictEqual(
+          calls?.map(({ name }) => name),
+          ["f", "g"]
+        )
+      }
+    })
+  )
+
+  for (const [name, chunks] of Object.entries({
+    "whole, with other names": [toolCalls(call(0, "x", "f", "{}"), call(1, "x", "g", '{"a":1}'))],
+    "whole, with other names and no index": [
+      toolCalls(call(undefined, "x", "f", {})),
+      toolCalls(call(undefined, "x", "g", { a: 1 }))
+    ],
+    "one after the other": [
+      toolCalls(call(0, "x", "f", "")),
+      toolCalls(call(0, "x", undefined, "{}")),
+      toolCalls(call(1, "x", "g", "")),
+      toolCalls(call(1, "x", undefined, '{"a"')),
+      more(1, ":1}")
+    ],
+    interleaved: [
+      toolCalls(call(0, "x", "f", ""), call(1, "x", "g", "")),
+      toolCalls(call(1, "x", undefined, '{"a"'), call(0, "x", undefined, "{")),
+      toolCalls(call(0, "x", undefined, "}"), call(1, "x", undefined, ":1}"))
+    ]
+  })) {
+    it.effect(`calls that share an id and come ${name} are told apart, and the later ones given another`, () =>
+      Effect.gen(function* () {
+        const context = [{ role: "assistant", text: "", toolCalls: [{ id: "call_2", name: "f", arguments: {} }] }]
+        const answered = yield* answer(stream(...chunks, chunk({}, "tool_calls")), { context })
+        assert.deepStrictEqual(answered.toolCalls, [
+          { id: "x", name: "f", arguments: {} },
+          { id: "call_3", name: "g", arguments: { a: 1 } }
+        ])
+      })
+    )
+  }
+
+  it.effect("calls that share an id and a name are told apart by their index, or where the one before is whole", () =>
+    Effect.gen(function* () {
+      for (const chunks of [
+        [toolCalls(call(0, "x", "f", ""), call(1, "x", "f", "")), more(1, '{"b":2}'), more(0, '{"a":1}')],
+        [toolCalls(call(0, "x", "f", '{"a":1}'), call(0, "x", "f", '{"b":2}'))]
+      ]) {
+        const { toolCalls: calls } = yield* answer(stream(...chunks, chunk({}, "tool_calls")))
+        assert.deepStrictEqual(calls, [
+          { id: "x", name: "f", arguments: { a: 1 } },
+          { id: "call_1", name: "f", arguments: { b: 2 } }
+        ])
+      }
+    })
+  )
+
+  it.effect("a call whose pieces all have its id and its name is one, also where the last of them is empty", () =>
+    Effect.gen(function* () {
+      const pieces = ["", '{"a":', "1}", ""].map((args) => toolCalls(call(0, "x", "f", args)))
+      const { toolCalls: calls } = yield* answer(stream(...pieces, chunk({}, "tool_calls")))
+      assert.deepStrictEqual(calls, [{ id: "x", name: "f", arguments: { a: 1 } }])
+    })
+  )
+
+  it("the conversation is looked through once for the ids in it, and only where there are calls", () => {
+    let looks = 0
+    const before = Object.defineProperty({ role: "assistant", text: "" }, "toolCalls", {
+      enumerable: true,
+      get: () => {
+        looks++
+        return [{ id: "call_1", name: "f", arguments: {} }]
+      }
+    })
+    const ids = callIds([before])
+    assert.strictEqual(looks, 0)
+    assert.deepStrictEqual([ids([{}]), ids([{}, {}])], [["call_2"], ["call_2", "call_3"]])
+    assert.strictEqual(looks, 1)
+  })
 
   it.effect("arguments that are no JSON object stay the text that they are", () =>
     Effect.gen(function* () {
@@ -675,6 +839,67 @@ describe("what Llm.openAi makes of a stream", () => {
     })
   )
 
+  it.effect("an answer whose end was told is not held up by a server that goes on without a word", () =>
+    Effect.gen(function* () {
+      const pings = Stream.make(": ping\n\n", events({ choices: [] })).pipe(
+        Stream.repeat(Schedule.spaced("1 second")),
+        Stream.encodeText
+      )
+      const later = (time: Duration.DurationInput, ...data: ReadonlyArray<unknown>) =>
+        Stream.fromEffect(Effect.delay(Effect.succeed(new TextEncoder().encode(events(...data))), time))
+      const usage = { prompt_tokens: 1, completion_tokens: 6 }
+      const begun = Stream.concat(
+        later(0, chunk({ content: "a" })),
+        later("2 seconds", chunk({ content: "b" }, "stop"))
+      )
+      for (const rest of [Stream.never, pings]) {
+        const bare = yield* inTime(answer(Http.reply(200, Stream.concat(begun, rest), sse)), "5 seconds")
+        assert.deepStrictEqual([bare.response, bare.usage?.stopReason], ["ab", "stop"])
+        const told = Stream.concat(begun, later("1 second", { choices: [], usage }))
+        const output = yield* inTime(answer(Http.reply(200, Stream.concat(told, rest), sse)), "5 seconds")
+        assert.strictEqual(output.response, "ab")
+        assert.strictEqual(output.usage?.completionTokens, 6)
+      }
+      // The time that was only waited through is none that the model took.
+      const told = Stream.concat(begun, later("1 second", { choices: [], usage }))
+      const { usage: taken } = yield* inTime(
+        answer(Http.reply(200, Stream.concat(told, Stream.never), sse)),
+        "5 seconds"
+      )
+      assert.strictEqual(taken?.tokensPerSecond, 2)
+    })
+  )
+
+  it.effect("an answer that goes on after its end was told is waited for as long as it does", () =>
+    Effect.gen(function* () {
+      const words = Stream.fromIterable(["a", "b", "c"]).pipe(
+        Stream.mapEffect((content) => Effect.delay(Effect.succeed(events(chunk({ content }, "stop"))), "2 seconds")),
+        Stream.encodeText,
+        Stream.concat(Stream.never)
+      )
+      assert.strictEqual((yield* inTime(answer(Http.reply(200, words, sse)), "9 seconds")).response, "abc")
+    })
+  )
+
+  it.effect("only the wait for the server counts against an answer whose end was told, not who takes it", () =>
+    Effect.gen(function* () {
+      const usage = { prompt_tokens: 1, completion_tokens: 6 }
+      const body = Stream.make(events(chunk({ content: "a" }, "stop")), events({ choices: [], usage })).pipe(
+        Stream.encodeText,
+        Stream.rechunk(1),
+        Stream.concat(Stream.never)
+      )
+      const { model, layer } = over([Http.reply(200, body, sse)])
+      const last = BaseApp.start(model).pipe(
+        Effect.flatMap((instance) => Stream.runLast(Stream.tap(instance.run({}), () => Effect.sleep("1 minute")))),
+        Effect.scoped,
+        Effect.provide(layer)
+      )
+      const output = yield* Effect.flatten(inTime(last))
+      assert.strictEqual(output.usage?.completionTokens, 6)
+    })
+  )
+
   it.effect("an answer that breaks off is none", () =>
     Effect.gen(function* () {
       const begun = events(chunk({ content: "a" }))
@@ -745,6 +970,28 @@ describe("what Llm.openAi makes of a reply that is no stream", () => {
     })
   )
 
+  it.effect("a completion is found by how it begins, whatever its type", () =>
+    Effect.gen(function* () {
+      const text = JSON.stringify(completion({ content: "Hello" }))
+      for (const type of ["text/plain", "text/event-stream", "application/json"]) {
+        for (const parts of [[text], ["\ufeff", " \n", "", text.slice(0, 1), text.slice(1)]]) {
+          const body = Stream.fromIterable(parts).pipe(Stream.encodeText, Stream.rechunk(1))
+          const output = yield* answer(Http.reply(200, body, { "content-type": type }))
+          assert.strictEqual(output.response, "Hello")
+        }
+      }
+      const streamed = Http.reply(200, events(" ", chunk({ content: "a" }, "stop"), done), {
+        "content-type": "application/json"
+      })
+      assert.strictEqual((yield* answer(streamed)).response, "a")
+      const bytes = Array.from(new TextEncoder().encode(`\ufeff${events(chunk({ content: "a" }, "stop"))}`))
+      const bytewise = Stream.fromIterable(bytes.map((byte) => Uint8Array.of(byte))).pipe(Stream.rechunk(1))
+      assert.strictEqual((yield* answer(Http.reply(200, bytewise, sse))).response, "a")
+      const failed = Http.reply(200, '{"error": "no credit"}', sse)
+      assert.include((yield* failure(failed)).error.detail, "no credit")
+    })
+  )
+
   it.effect("what is no completion is said to be none", () =>
     Effect.gen(function* () {
       for (const script of [
@@ -805,6 +1052,10 @@ describe("failures of Llm.openAi", () => {
       assert.include(yield* within({ error: "out of memory" }), "out of memory")
       assert.include(yield* within({ object: "error", message: "out of memory", code: 40_003 }), "out of memory")
       assert.include(yield* within('event: error\ndata: {"message": "out of memory"}\n'), "out of memory")
+      assert.include(yield* within("event: error\ndata: out of memory\n"), "error: out of memory")
+      assert.include(yield* within('event: error\ndata: "out of memory"\n'), "error: out of memory")
+      assert.include(yield* within("event: error\ndata:\n"), "error: it gave no reason")
+      assert.include((yield* failure(cutOff("event: error\ndata: out of memory"))).error.detail, "out of memory")
       const limited = yield* within({ error: { message: "slow down", code: 429 }, choices: [] })
       assert.include(limited, "slow down")
       assert.include(limited, "429")
@@ -872,6 +1123,96 @@ describe("failures of Llm.openAi", () => {
       )
       const { ask } = over([Http.reply(200, alive, sse)], { idleTimeout: "15 seconds" })
       assert.strictEqual((yield* inTime(ask())).at(-1)?.response, "a")
+    })
+  )
+})
+
+describe("secrets that a server tells back to Llm.openAi", () => {
+  /** All that comes out of a failure: the error, and what is in the log. */
+  const heardOf = (script: Http.Answer, options: Partial<Llm.OpenAiOptions>) =>
+    Effect.gen(function* () {
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void logged.push(message))
+      const { error } = yield* Effect.provide(
+        failure(script, { retry: false, ...options }),
+        Logger.replace(Logger.defaultLogger, logger)
+      )
+      return inspect([error, { ...error }, error.cause, logged], { depth: 12, maxStringLength: null })
+    })
+
+  it.effect("are taken out where they came in a header of one's own", () =>
+    Effect.gen(function* () {
+      const secret = "azur3-5ecr3t"
+      const headers = {
+        "API-Key": secret,
+        authorization: `Token ${key}`,
+        "x-quoted": 'a"quoted"5ecr3t',
+        "x-app": "chat"
+      }
+      for (const script of [
+        Http.json({ error: { message: `no such key as ${secret} or ${key} in chat`, code: 'a"quoted"5ecr3t' } }, 401),
+        Http.reply(500, `<b>${secret}</b> ${key} a"quoted"5ecr3t in chat`),
+        stream({ error: `no such key as ${secret} or ${key} or a"quoted"5ecr3t in chat` }),
+        cutOff(`data: {"no such key as ${secret} or ${key} or a"quoted"5ecr3t in chat\n`)
+      ]) {
+        const heard = yield* heardOf(script, { apiKey: undefined, headers })
+        for (const each of [secret, key, "quoted"]) assert.notInclude(heard, each)
+        assert.include(heard, "in chat")
+      }
+    })
+  )
+
+  it.effect("are taken out also where they are written in JSON with more escapes than it takes", () =>
+    Effect.gen(function* () {
+      const secret = "abcdef/0123+4567&89=="
+      const options = { headers: { "api-key": secret } }
+      for (const written of [
+        "abcdef\\/0123+4567&89==",
+        "abcdef/0123\\u002B4567\\u002689==",
+        "abcdef/0123+4567\\u002689=="
+      ]) {
+        for (const script of [
+          Http.reply(401, `{"error": {"message": "no such key as ${written}"}}`),
+          Http.reply(200, `{"error": {"message": "no such key as ${written}"}}`),
+          cutOff(`data: {"no such key as ${written}\n`),
+          cutOff(`data: {"no such key as ${written.slice(0, 12)}`),
+          cutOff(`event: error\ndata: {"no such key as ${written}\n`)
+        ]) {
+          const heard = yield* heardOf(script, options)
+          for (const part of ["abcdef", "4567"]) assert.notInclude(heard, part)
+          assert.include(heard, "no such key as")
+        }
+      }
+    })
+  )
+
+  it.effect("are taken out of what else is told of a reply", () =>
+    Effect.gen(function* () {
+      for (const script of [
+        Http.reply(200, "hello", { "content-type": `text/${key}` }),
+        Http.reply(500, "hello", { "x-request-id": key }),
+        Http.reply(302, "", { location: `https://other.test/${key}` })
+      ]) {
+        assert.notInclude(yield* heardOf(script, { apiKey: undefined, headers: { "x-key": key } }), key.slice(0, 8))
+      }
+    })
+  )
+
+  it.effect("are taken out where a text ends or is cut within them, however long they are", () =>
+    Effect.gen(function* () {
+      const long = `eyJhbGciOi${"0123456789".repeat(90)}`
+      const options = { apiKey: Redacted.make(long), headers: { "x-key": key } }
+      for (const script of [
+        cutOff(`data: {"no such key as ${long}`),
+        cutOff(`event: error\ndata: no such key as ${long}`),
+        cutOff(`data: {"no such key as ${long.slice(0, 30)}`),
+        cutOff(`data: {"no such key as ${key.slice(0, -1)}`),
+        Http.reply(500, `no such key as ${long.slice(0, 30)}`)
+      ]) {
+        const heard = yield* heardOf(script, options)
+        for (const each of [long, key]) assert.notInclude(heard, each.slice(0, 8))
+        assert.include(heard, "no such key as")
+      }
     })
   )
 })

@@ -8,7 +8,7 @@ import { isJsonObject } from "./wire.js"
 
 /**
  * One event of a stream. `Message` is JSON, with the name that SSE gave it. `Heartbeat` says only that the connection lives.
- * `Malformed` is a line that is not JSON, cut to 500 characters.
+ * `Malformed` is one that is not JSON, cut to 500 characters.
  *
  * @since 0.1.0
  * @category models
@@ -16,7 +16,7 @@ import { isJsonObject } from "./wire.js"
 export type Frame =
   | { readonly _tag: "Message"; readonly event: string | undefined; readonly data: unknown }
   | { readonly _tag: "Heartbeat" }
-  | { readonly _tag: "Malformed"; readonly text: string }
+  | { readonly _tag: "Malformed"; readonly event: string | undefined; readonly text: string }
 
 export type Format = "ndjson" | "sse"
 
@@ -36,7 +36,7 @@ const toFrame = (text: string, event: string | undefined): Frame => {
     const data: unknown = text === "" ? undefined : JSON.parse(text)
     return isJsonObject(data) && data.type === "heartbeat" ? heartbeat : { _tag: "Message", event, data }
   } catch {
-    return { _tag: "Malformed", text: text.slice(0, 500) }
+    return { _tag: "Malformed", event, text: text.slice(0, 500) }
   }
 }
 
@@ -87,6 +87,15 @@ const sse = (): Parser => {
   }
 }
 
+/** Finds a byte from a place that only moves on. What was found ahead of it is kept, so that no byte is looked at again. */
+const finder = (chunk: Uint8Array, byte: number) => {
+  let at = chunk.indexOf(byte)
+  return (from: number): number => {
+    if (at !== -1 && at < from) at = chunk.indexOf(byte, from)
+    return at
+  }
+}
+
 /** Cuts bytes into lines at LF, and for SSE also at CR LF and at a lone CR. */
 const lineSplitter = (atCarriageReturn: boolean) => {
   let pending: Array<Uint8Array> = []
@@ -100,11 +109,15 @@ const lineSplitter = (atCarriageReturn: boolean) => {
     return line
   }
 
-  const nextBreak = (chunk: Uint8Array, from: number): number => {
-    const lf = chunk.indexOf(LF, from)
-    if (!atCarriageReturn) return lf
-    const cr = chunk.indexOf(CR, from)
-    return cr === -1 || (lf !== -1 && lf < cr) ? lf : cr
+  const breaks = (chunk: Uint8Array) => {
+    const nextLineFeed = finder(chunk, LF)
+    if (!atCarriageReturn) return nextLineFeed
+    const nextCarriageReturn = finder(chunk, CR)
+    return (from: number): number => {
+      const lf = nextLineFeed(from)
+      const cr = nextCarriageReturn(from)
+      return cr === -1 || (lf !== -1 && lf < cr) ? lf : cr
+    }
   }
 
   return {
@@ -113,7 +126,8 @@ const lineSplitter = (atCarriageReturn: boolean) => {
       const lines: Array<Uint8Array> = []
       let start = afterCarriageReturn && chunk[0] === LF ? 1 : 0
       if (chunk.length > 0) afterCarriageReturn = false
-      for (let at = nextBreak(chunk, start); at !== -1; at = nextBreak(chunk, start)) {
+      const nextBreak = breaks(chunk)
+      for (let at = nextBreak(start); at !== -1; at = nextBreak(start)) {
         lines.push(take(chunk.subarray(start, at)))
         start = at + 1
         if (chunk[at] === CR) {

@@ -44,7 +44,7 @@ const fold = ({ event, data }: Extract<Frame, { readonly _tag: "Message" }>) => 
 /** Reads a frame. `pick` says what an event about a resource or a delta is an update of, if of anything that is followed. */
 export const read = <Update>(frame: Frame, pick: (event: Resource | Delta) => Update | undefined): Incoming<Update> => {
   if (frame._tag === "Heartbeat") return frame
-  if (frame._tag === "Malformed") return { _tag: "Unknown", event: undefined, data: frame.text }
+  if (frame._tag === "Malformed") return { _tag: "Unknown", event: frame.event, data: frame.text }
   const { event, payload, fields } = fold(frame)
   if (event === "done") return { _tag: "Done" }
   if (event === "error") return { _tag: "Error", data: payload }

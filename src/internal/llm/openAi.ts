@@ -1,8 +1,10 @@
 /** A language model behind an API like OpenAI's. */
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { type ApiFailure, AppFailed, type FileError, TransportError } from "../../InferenceError.js"
 import type * as Llm from "../../Llm.js"
@@ -11,28 +13,47 @@ import * as Failure from "../failure.js"
 import { defaultMaxLineBytes, type Frame, frames } from "../framing.js"
 import * as Metrics from "../metrics.js"
 import { isJsonObject, type Json } from "../wire.js"
+import { callIds } from "./callIds.js"
 import * as Http from "./openAiHttp.js"
 import * as Reply from "./openAiReply.js"
 import { bodyOf } from "./openAiRequest.js"
 
 type Failed = ApiFailure | AppFailed | FileError
 
-const isJsonType = (contentType: string): boolean => /^\s*application\/([\w.-]+\+)?json\b/i.test(contentType)
+/** Bytes that may come before what a body has to say: white space, and the mark of UTF-8. */
+const blanks = new Set([0x09, 0x0a, 0x0d, 0x20, 0xef, 0xbb, 0xbf])
+
+const trimStart = <E>(bytes: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
+  bytes.pipe(
+    Stream.mapAccum(false, (hasBegun, chunk) => {
+      const at = hasBegun ? 0 : chunk.findIndex((byte) => !blanks.has(byte))
+      return [at !== -1, chunk.subarray(at === -1 ? chunk.length : at)]
+    }),
+    Stream.dropWhile((chunk) => chunk.length === 0)
+  )
+
+/** Told by the body itself, since servers do not agree on its type: no event begins like this. */
+const isJson = (start: Chunk.Chunk<Uint8Array>): boolean => Option.exists(Chunk.head(start), ([byte]) => byte === 0x7b)
 
 const isDoneMark = (frame: Frame): boolean => frame._tag === "Malformed" && frame.text.trim() === "[DONE]"
 
-/** The frame was cut to 500 characters, in the middle of a key perhaps, which is then not known as one. */
+/** As much of an event as a log needs. */
 const excerpt = (text: string): string => text.slice(0, 200)
+
+/** How long a server may be silent after the end of an answer, in milliseconds: some neither mark the end of the reply nor close. */
+const patienceAfterEnd = 3000
 
 const failed = (app: string, detail: string) => new AppFailed({ app, phase: "run", detail })
 
 /** The failure that a reply tells of in its body, after a status that promised success. */
-const failureIn = (app: string, api: Http.Api, data: Json, event?: string): Failed | undefined => {
-  const [choice]: ReadonlyArray<unknown> = Array.isArray(data.choices) ? data.choices : []
-  const error = data.error || (isJsonObject(choice) && choice.finish_reason === "error" && (choice.error ?? choice))
-  if (!error && data.object !== "error" && event !== "error") return undefined
-  const body = api.scrub(JSON.stringify(error ? { error } : data))
-  const status = isJsonObject(error) ? error.code : data.code
+const failureIn = (app: string, api: Http.Api, data: unknown, event?: string): Failed | undefined => {
+  const reply: Json = isJsonObject(data) ? data : {}
+  const [choice]: ReadonlyArray<unknown> = Array.isArray(reply.choices) ? reply.choices : []
+  const error = reply.error || (isJsonObject(choice) && choice.finish_reason === "error" && (choice.error ?? choice))
+  if (!error && reply.object !== "error" && event !== "error") return undefined
+  const told = error ? { error } : (data ?? "")
+  const body = api.scrub(typeof told === "string" ? told : JSON.stringify(told))
+  const status = isJsonObject(error) ? error.code : reply.code
   if (typeof status === "number" && status >= 400 && status < 600) return Failure.fromStatus(status, body, api.about)
   const { detail = "it gave no reason", code } = Failure.readProblem(body)
   return failed(app, `the model's server ended the reply with an error: ${detail}${code ? ` (${code})` : ""}`)
@@ -48,29 +69,55 @@ export const run = (
     Effect.gen(function* () {
       const api = Http.make(yield* HttpClient.HttpClient, options)
       const { bytes, contentType, sentAt } = yield* api.post(yield* bodyOf(app, options, input, api.isOpenAi))
+      const idsOf = callIds(input.context)
       let reply = Reply.nothing
       let isDone = false
+      let lastAt = sentAt
+      let waitedAfterEnd = 0
 
-      const take = (data: Json, event?: string): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> =>
+      const take = (data: unknown, event?: string): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> =>
         Effect.gen(function* () {
           const failure = failureIn(app, api, data, event)
           if (failure !== undefined) return yield* Effect.fail(failure)
+          if (!isJsonObject(data)) return []
           const before = reply
-          reply = Reply.read(before, data, yield* Clock.currentTimeMillis)
-          return reply.output === before.output ? [] : [Reply.partial(reply, input)]
+          reply = Reply.read(before, data, lastAt)
+          if (reply.output === before.output) return []
+          waitedAfterEnd = 0
+          return [Reply.partial(reply, idsOf)]
         })
 
-      const handle = (frame: Frame): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> => {
-        isDone = isDoneMark(frame)
-        if (frame._tag === "Message" && isJsonObject(frame.data)) return take(frame.data, frame.event)
-        const missed =
-          frame._tag === "Malformed" && !isDone
-            ? Effect.logWarning("an event of the reply is no JSON and was left out:", excerpt(api.scrub(frame.text)))
-            : Effect.void
-        return Effect.as(missed, [])
-      }
+      const handle = (frame: Frame): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> =>
+        Effect.gen(function* () {
+          if (frame._tag === "Heartbeat") return []
+          lastAt = yield* Clock.currentTimeMillis
+          isDone = isDoneMark(frame)
+          if (isDone) return []
+          if (frame._tag === "Message") return yield* take(frame.data, frame.event)
+          if (frame.event === "error") return yield* take(frame.text, frame.event)
+          yield* Effect.logWarning("an event of the reply is no JSON and was left out:", excerpt(api.scrub(frame.text)))
+          return []
+        })
 
-      const streamed = bytes.pipe(
+      const pull = yield* Stream.toPull(trimStart(bytes))
+      const start = yield* Effect.catchAll(
+        pull,
+        Option.match({ onNone: () => Effect.succeed(Chunk.empty<Uint8Array>()), onSome: Effect.fail })
+      )
+      const next = Effect.gen(function* () {
+        if (reply.stopReason === undefined) return yield* pull
+        const from = yield* Clock.currentTimeMillis
+        const chunk = yield* Effect.timeoutFail(pull, {
+          duration: patienceAfterEnd - waitedAfterEnd,
+          onTimeout: () => Option.none()
+        })
+        waitedAfterEnd += (yield* Clock.currentTimeMillis) - from
+        return chunk
+      })
+      const rest = Chunk.isEmpty(start) ? Stream.empty : Stream.repeatEffectChunkOption(next)
+      const all = Stream.concat(Stream.fromChunk(start), rest)
+
+      const streamed = all.pipe(
         frames("sse"),
         // After the model has finished only the usage may follow: without it the answer is no less complete.
         Stream.catchAll((error) => (reply.stopReason === undefined ? Stream.fail(error) : Stream.empty)),
@@ -79,21 +126,22 @@ export const run = (
       )
 
       const whole = Effect.gen(function* () {
-        const text = yield* readText(bytes, defaultMaxLineBytes)
+        const text = yield* readText(all, defaultMaxLineBytes)
         const data = yield* Effect.orElseSucceed(
           Effect.try((): unknown => JSON.parse(text)),
           () => undefined
         )
-        if (isJsonObject(data)) yield* take(data)
+        lastAt = yield* Clock.currentTimeMillis
+        yield* take(data)
         isDone = data !== undefined
       })
 
       const finish = Effect.gen(function* () {
         if (reply.isAnswer && (isDone || reply.stopReason !== undefined)) {
-          return Reply.final(reply, input, sentAt, yield* Clock.currentTimeMillis)
+          return Reply.final(reply, idsOf, sentAt, lastAt)
         }
         if (isDone || (!reply.isAnswer && !/event-stream/i.test(contentType))) {
-          const type = contentType === "" ? "" : ` (${contentType})`
+          const type = contentType === "" ? "" : ` (${api.scrub(contentType)})`
           return yield* failed(app, `the reply of ${api.about.url}${type} is no chat completion`)
         }
         return yield* new TransportError({
@@ -102,6 +150,6 @@ export const run = (
           detail: "the reply ended before the model had finished"
         })
       })
-      return Stream.concat(isJsonType(contentType) ? Stream.execute(whole) : streamed, Stream.fromEffect(finish))
+      return Stream.concat(isJson(start) ? Stream.execute(whole) : streamed, Stream.fromEffect(finish))
     })
   ).pipe(Metrics.streamOperation("Llm.openAi", { app, model: options.model }))

@@ -67,8 +67,11 @@ const textOf = (bytes: Uint8Array): string | undefined => {
 
 const textPart = (name: string | undefined, text: string): Json => ({
   type: "text",
-  text: `<file${name === undefined ? "" : ` name=${JSON.stringify(name)}`}>\n${text}\n</file>`
+  text: `<file${name === undefined ? "" : ` name=${JSON.stringify(name)}`}>${text}</file>`
 })
+
+/** What stands in the place of a file that cannot be sent. */
+export const placeholder = (file: File.File): Json => textPart(nameOf(file), "cannot be shown")
 
 const imagePart = (url: string): Json => ({ type: "image_url", image_url: { url } })
 
@@ -99,6 +102,6 @@ export const attachment = (app: string, file: File.File): Effect.Effect<Json, Fa
     const type = imageTypeOf(bytes)
     if (type !== undefined) return Effect.succeed(imagePart(dataUrl(type, bytes)))
     const text = textOf(bytes)
-    return text === undefined ? unsuitable : Effect.succeed(textPart(nameOf(file), text))
+    return text === undefined ? unsuitable : Effect.succeed(textPart(nameOf(file), `\n${text}\n`))
   })
 }

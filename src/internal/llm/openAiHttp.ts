@@ -1,5 +1,6 @@
 /** The way to an API like OpenAI's: what goes there, what the key may not do, and which errors it comes to. */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -14,6 +15,7 @@ import { readText } from "../bytes.js"
 import { plainClient } from "../download.js"
 import * as Failure from "../failure.js"
 import * as Retry from "../retry.js"
+import { leastLength, scrubber } from "./scrub.js"
 
 const defaultBaseUrl = "https://api.openai.com/v1"
 
@@ -32,6 +34,13 @@ const addressOf = (baseUrl: string): URL | undefined => {
   return url
 }
 
+/** Any header may be the one with the key. Servers quote it with or without the scheme before it. */
+const secretsIn = (headers: Headers.Headers): ReadonlyArray<string> =>
+  Object.entries(headers)
+    .flatMap(([name, value]) => (name.endsWith("authorization") ? [value, value.replace(/^\s*\S+\s/, "")] : [value]))
+    .map((value) => value.trim())
+    .filter((value) => value.length >= leastLength)
+
 /** A reply, and the time at which it was asked for. */
 export interface Opened {
   readonly sentAt: number
@@ -46,7 +55,7 @@ export interface Api {
   readonly about: { readonly method: string; readonly url: string }
   /** Sends a request, again where it was turned away for now, and waits for the headers of the reply. The connection lives in the scope. */
   readonly post: (body: unknown) => Effect.Effect<Opened, ApiFailure, Scope.Scope>
-  /** Takes the key out of a text that the server sent. */
+  /** Takes the key, and what else was in the headers, out of a text that the server sent. */
   readonly scrub: (text: string) => string
 }
 
@@ -59,9 +68,8 @@ export const make = (http: HttpClient.HttpClient, options: Llm.OpenAiOptions): A
   const client = HttpClient.withScope(plainClient(http)).pipe(
     HttpClient.transformResponse(Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }))
   )
-  const quoted = JSON.stringify(key).slice(1, -1)
-  const scrub = (text: string): string =>
-    key === "" ? text : text.replaceAll(key, "<redacted>").replaceAll(quoted, "<redacted>")
+  const headers = Headers.fromInput(options.headers)
+  const scrub = scrubber([key, ...secretsIn(headers)])
 
   const transportError = (error: Parameters<typeof Failure.fromHttpClientError>[0]) => {
     const failure = Failure.fromHttpClientError(error)
@@ -73,7 +81,7 @@ export const make = (http: HttpClient.HttpClient, options: Llm.OpenAiOptions): A
       if (address === undefined) return yield* new TransportError({ ...about, reason: "InvalidUrl" })
       const made = HttpClientRequest.post(address.toString()).pipe(
         HttpClientRequest.setHeader("accept", "text/event-stream, application/json"),
-        HttpClientRequest.setHeaders(options.headers ?? {}),
+        HttpClientRequest.setHeaders(headers),
         key === "" ? (self) => self : HttpClientRequest.bearerToken(key)
       )
       // Found out here, since some HTTP clients quote the value that they refuse.

@@ -2,7 +2,7 @@
 import type * as Llm from "../../Llm.js"
 import { append } from "../llmDelta.js"
 import { isJsonObject, type Json } from "../wire.js"
-import { callIds } from "./callIds.js"
+import type { CallIds } from "./callIds.js"
 import { readArguments, Usage } from "./schemas.js"
 
 /** A reply as far as it has come. Times are in milliseconds. */
@@ -33,15 +33,31 @@ const text = (u: unknown): string | undefined => (typeof u === "string" && u !==
 
 const objects = (u: unknown): ReadonlyArray<Json> => (Array.isArray(u) ? u : [u]).filter(isJsonObject)
 
-/** A text, or the texts in a list of parts. */
-const contentOf = (content: unknown): string | undefined =>
-  Array.isArray(content)
+/** A text, or the texts in a list of parts. Parts with the model's thoughts have names of their own for it. */
+const textOf = (u: unknown): string | undefined =>
+  Array.isArray(u)
     ? text(
-        objects(content)
-          .map((part) => text(part.text) ?? "")
+        objects(u)
+          .map((part) => text(part.text) ?? textOf(part.thinking) ?? text(part.reasoning) ?? text(part.summary) ?? "")
           .join("")
       )
-    : text(content)
+    : text(u)
+
+const isThought = ({ type }: Json): boolean => type === "reasoning" || type === "thinking"
+
+/** What is said in a message, and what was thought. Some servers tell the same thoughts in more than one place. */
+const contentOf = (message: Json) => {
+  const { content } = message
+  const parts = Array.isArray(content) ? objects(content) : []
+  return {
+    response: textOf(Array.isArray(content) ? parts.filter((part) => !isThought(part)) : content),
+    reasoning:
+      text(message.reasoning_content) ??
+      text(message.reasoning) ??
+      textOf(parts.filter(isThought)) ??
+      textOf(objects(message.reasoning_details ?? []))
+  }
+}
 
 interface Call {
   readonly id: string | undefined
@@ -60,26 +76,53 @@ const callsOf = (output: Json): ReadonlyArray<Call> =>
 
 const isWhole = (args: string): boolean => args.trim() !== "" && typeof readArguments(args) !== "string"
 
+/** The call of a piece by its id, if there is one. Some servers give one id to several calls: each begins with a name. */
+const placeById = (
+  calls: ReadonlyArray<Call>,
+  { indexes }: Reply,
+  piece: Call,
+  index: number | undefined
+): number | undefined => {
+  const places = calls.flatMap(({ id }, place) => (id !== undefined && id === piece.id ? [place] : []))
+  const place = places.findLast((place) => index === undefined || (indexes[place] ?? index) === index)
+  if (places.length === 0) return undefined
+  if (piece.name === undefined) return place ?? places.at(-1)
+  const call = place === undefined ? undefined : calls[place]
+  const isOther =
+    call === undefined ||
+    (call.name ?? piece.name) !== piece.name ||
+    (piece.arguments !== "" && isWhole(call.arguments))
+  return isOther ? calls.length : place
+}
+
 /**
  * The call that a piece goes on with, or the place of a new one. Servers do not agree on the index: some leave it out, some give the
- * same one to all calls, and some have a new id for each piece. The name tells best where a call begins.
+ * same one to all calls, and some have a new id for each piece. The name tells best where a call begins. It may itself come in pieces:
+ * another name goes on with the one before only where nothing else says that a call begins, and no arguments have come.
  */
-const placeOf = (calls: ReadonlyArray<Call>, { indexes }: Reply, piece: Call, index: number | undefined): number => {
-  const same = piece.id === undefined ? -1 : calls.findIndex(({ id }) => id === piece.id)
-  if (same !== -1) return same
-  const found = index === undefined ? calls.length - 1 : indexes.lastIndexOf(index)
+const placeOf = (calls: ReadonlyArray<Call>, reply: Reply, piece: Call, index: number | undefined): number => {
+  const same = placeById(calls, reply, piece, index)
+  if (same !== undefined) return same
+  const found = index === undefined ? calls.length - 1 : reply.indexes.lastIndexOf(index)
   const call = calls[found]
   if (call === undefined) {
     const isStart = piece.name !== undefined || piece.id !== undefined
     return isStart ? calls.length : Math.max(0, calls.length - 1)
   }
   if (piece.name === undefined || call.name === undefined) return found
+  const isMoreOfName = index !== undefined && call.id !== undefined && piece.id === undefined && call.arguments === ""
   const isOther =
     piece.id !== undefined && call.id !== undefined
       ? piece.id !== call.id
-      : piece.name !== call.name || isWhole(call.arguments)
+      : (piece.name !== call.name && !isMoreOfName) || isWhole(call.arguments)
   return isOther ? calls.length : found
 }
+
+/** Most servers tell the name of a call once, some with each piece of it, and some in pieces. */
+const nameOf = (known: Call | undefined, piece: Call): string | undefined =>
+  known?.name === undefined || piece.name === undefined || piece.name === known.name
+    ? (known?.name ?? piece.name)
+    : known.name + piece.name
 
 const addCall = (reply: Reply, wire: Json): Reply => {
   const calls = callsOf(reply.output)
@@ -91,7 +134,7 @@ const addCall = (reply: Reply, wire: Json): Reply => {
     index: place,
     id: known?.id ?? piece.id,
     type: "function",
-    function: { name: known?.name ?? piece.name, arguments: piece.arguments }
+    function: { name: nameOf(known, piece), arguments: piece.arguments }
   }
   return {
     ...reply,
@@ -107,8 +150,7 @@ export const read = (reply: Reply, chunk: Json, now: number): Reply => {
   const choice = objects(chunk.choices ?? []).find(({ index }) => index == null || index === 0)
   if (choice === undefined) return { ...reply, usage }
   const message = isJsonObject(choice.delta) ? choice.delta : isJsonObject(choice.message) ? choice.message : {}
-  const response = contentOf(message.content) ?? text(message.refusal)
-  const reasoning = text(message.reasoning_content) ?? text(message.reasoning)
+  const { response = text(message.refusal), reasoning } = contentOf(message)
   const calls = objects(message.tool_calls ?? [])
   const isNews = response !== undefined || reasoning !== undefined || calls.length > 0
   const next: Reply = {
@@ -124,16 +166,15 @@ export const read = (reply: Reply, chunk: Json, now: number): Reply => {
 }
 
 /** What has come so far. The arguments of calls are text as long as more of it may follow. */
-export const partial = (reply: Reply, input: Llm.Input): Llm.Output => {
+export const partial = (reply: Reply, idsOf: CallIds): Llm.Output => {
   const calls = callsOf(reply.output)
-  const ids = callIds(input.context, calls)
   const reasoning = text(reply.output.reasoning)
+  const output = { response: text(reply.output.response) ?? "", ...(reasoning !== undefined && { reasoning }) }
+  if (calls.length === 0) return output
+  const ids = idsOf(calls.map(({ id }, i) => (calls.findIndex((call) => call.id === id) === i ? { id } : {})))
   return {
-    response: text(reply.output.response) ?? "",
-    ...(reasoning !== undefined && { reasoning }),
-    ...(calls.length > 0 && {
-      toolCalls: calls.map((call, i) => ({ id: ids[i] ?? "", name: call.name ?? "", arguments: call.arguments }))
-    })
+    ...output,
+    toolCalls: calls.map((call, i) => ({ id: ids[i] ?? "", name: call.name ?? "", arguments: call.arguments }))
   }
 }
 
@@ -156,8 +197,8 @@ const usageOf = (reply: Reply, sentAt: number, now: number): Llm.Usage => {
 }
 
 /** The whole answer. */
-export const final = (reply: Reply, input: Llm.Input, sentAt: number, now: number): Llm.Output => {
-  const { toolCalls, ...output } = partial(reply, input)
+export const final = (reply: Reply, idsOf: CallIds, sentAt: number, now: number): Llm.Output => {
+  const { toolCalls, ...output } = partial(reply, idsOf)
   return {
     ...output,
     ...(toolCalls !== undefined && {

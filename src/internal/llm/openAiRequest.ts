@@ -2,6 +2,7 @@
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
+import type * as File from "../../File.js"
 import type { AppFailed, FileError } from "../../InferenceError.js"
 import type * as Llm from "../../Llm.js"
 import type { Json } from "../wire.js"
@@ -17,20 +18,24 @@ const callOf = ({ id, name, arguments: args }: Llm.ToolCall): Json => ({
   function: { name, arguments: argumentsText(args) || "{}" }
 })
 
+type Message = Pick<Llm.Input, "role" | "text" | "images" | "files" | "attachments" | "toolCallId"> & {
+  readonly toolCalls?: ReadonlyArray<Llm.ToolCall> | undefined
+}
+
+type Failed = AppFailed | FileError
+
 /** A message, of which the reasoning stays behind: most servers do not take it back. */
 const messageOf = (
   app: string,
-  message: Pick<Llm.Input, "role" | "text" | "images" | "files" | "attachments" | "toolCallId"> & {
-    readonly toolCalls?: ReadonlyArray<Llm.ToolCall> | undefined
-  }
-): Effect.Effect<Json, AppFailed | FileError, FileSystem.FileSystem | HttpClient.HttpClient> =>
+  message: Message,
+  orElse: (error: Failed, file: File.File) => Effect.Effect<Json, Failed>
+): Effect.Effect<Json, Failed, FileSystem.FileSystem | HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const { role, text, images = [], files = [], attachments = [], toolCalls = [], toolCallId } = message
+    const part = (write: typeof Files.image) => (file: File.File) =>
+      Effect.catchAll(write(app, file), (error) => orElse(error, file))
     const parts = yield* Effect.all(
-      [
-        ...images.map((file) => Files.image(app, file)),
-        ...[...files, ...attachments].map((file) => Files.attachment(app, file))
-      ],
+      [...images.map(part(Files.image)), ...[...files, ...attachments].map(part(Files.attachment))],
       { concurrency: fileConcurrency }
     )
     const all = text === "" ? parts : [{ type: "text", text }, ...parts]
@@ -45,16 +50,21 @@ const messageOf = (
 const isNothing = ({ role, text, images = [], files = [], attachments = [] }: Llm.Input): boolean =>
   role !== "tool" && text === "" && images.length + files.length + attachments.length === 0
 
-/** The conversation. The new message is left out where it says nothing: all is in the context then. */
-const messagesOf = (app: string, input: Llm.Input) => {
-  const { systemPrompt = "", context } = input
-  const system: ReadonlyArray<Json> = systemPrompt === "" ? [] : [{ role: "system", content: systemPrompt }]
-  const messages = context.length > 0 && isNothing(input) ? context : [...context, input]
-  return Effect.map(
-    Effect.forEach(messages, (message) => messageOf(app, message)),
-    (messages) => [...system, ...messages]
-  )
-}
+/**
+ * The conversation. The new message is left out where it says nothing: all is in the context then. A file that cannot be sent fails
+ * the run it came with, and not all those after it.
+ */
+const messagesOf = (app: string, input: Llm.Input) =>
+  Effect.gen(function* () {
+    const { systemPrompt = "", context } = input
+    const system: ReadonlyArray<Json> = systemPrompt === "" ? [] : [{ role: "system", content: systemPrompt }]
+    const earlier = yield* Effect.forEach(context, (message) =>
+      messageOf(app, message, (_, file) => Effect.succeed(Files.placeholder(file)))
+    )
+    const isLeftOut = context.length > 0 && isNothing(input)
+    const latest = isLeftOut ? [] : [yield* messageOf(app, input, (error) => Effect.fail(error))]
+    return [...system, ...earlier, ...latest]
+  })
 
 const toolsOf = ({ tools = [], toolChoice }: Llm.Input): Json => {
   // A choice among no tools is an error to many servers.

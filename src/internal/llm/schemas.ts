@@ -99,35 +99,38 @@ export const readArguments = (wire: unknown): Json | string => {
 export const argumentsText = (args: Json | string): string =>
   typeof args === "string" ? args : Object.keys(args).length === 0 ? "" : JSON.stringify(args)
 
-export const ToolCall = Schema.transform(
-  Schema.Struct({
-    index: field("index", Schema.Number),
-    id: text("id"),
-    type: field("type", Schema.String),
-    function: field("function", Schema.Struct({ name: text("name"), arguments: field("arguments", Schema.Unknown) }))
-  }),
-  Schema.Struct({
-    index: Schema.optionalWith(Schema.Number, { exact: true }),
-    id: Schema.String,
-    name: Schema.String,
-    arguments: Schema.Union(Schema.String, Verbatim)
-  }),
-  {
-    strict: true,
-    decode: ({ index, id, function: call }) => ({
-      ...(index !== undefined && { index }),
-      id,
-      name: call?.name ?? "",
-      arguments: readArguments(call?.arguments)
+const toolCall = (read: (wire: unknown) => Json | string, write: (args: Json | string) => Json | string) =>
+  Schema.transform(
+    Schema.Struct({
+      index: field("index", Schema.Number),
+      id: text("id"),
+      type: field("type", Schema.String),
+      function: field("function", Schema.Struct({ name: text("name"), arguments: field("arguments", Schema.Unknown) }))
     }),
-    encode: ({ index, id, name, arguments: args }) => ({
-      ...(index !== undefined && { index }),
-      id,
-      type: "function",
-      function: { name, arguments: args }
-    })
-  }
-)
+    Schema.Struct({
+      index: Schema.optionalWith(Schema.Number, { exact: true }),
+      id: Schema.String,
+      name: Schema.String,
+      arguments: Schema.Union(Schema.String, Verbatim)
+    }),
+    {
+      strict: true,
+      decode: ({ index, id, function: call }) => ({
+        ...(index !== undefined && { index }),
+        id,
+        name: call?.name ?? "",
+        arguments: read(call?.arguments)
+      }),
+      encode: ({ index, id, name, arguments: args }) => ({
+        ...(index !== undefined && { index }),
+        id,
+        type: "function",
+        function: { name, arguments: write(args) }
+      })
+    }
+  )
+
+export const ToolCall = toolCall(readArguments, (args) => args)
 
 const Definition = Schema.Struct({
   name: Schema.String,
@@ -274,4 +277,15 @@ export const Output = Schema.Struct({
   toolCalls: field("tool_calls", Schema.Array(ToolCall)),
   images: field("images", Files),
   usage: field("usage", Usage)
+})
+
+/** An output that is still being written. The arguments of its calls are text, which is not looked into. */
+export const GrowingOutput = Schema.Struct({
+  ...Output.fields,
+  toolCalls: field(
+    "tool_calls",
+    Schema.Array(
+      toolCall((wire) => (typeof wire === "string" ? wire : argumentsText(readArguments(wire))), argumentsText)
+    )
+  )
 })

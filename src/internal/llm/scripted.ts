@@ -32,7 +32,7 @@ interface Piece {
 
 const piecesOf = (step: Llm.Step, input: Llm.Input): ReadonlyArray<Piece> => {
   const calls = step.toolCalls ?? []
-  const ids = callIds(input.context, calls)
+  const ids = callIds(input.context)(calls)
   const pieces: ReadonlyArray<Piece> = [
     ...words(step.reasoning).map((reasoning) => ({ reasoning })),
     ...words(step.response).map((response) => ({ response })),

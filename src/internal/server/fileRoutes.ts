@@ -125,8 +125,7 @@ export const make = (options: { readonly files: Files; readonly settings: Settin
     const list = Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
       const body = yield* readObject(request, settings.maxBodySize)
-      const wire = (record: FileRecord) => files.wire(record, "")
-      return ok(yield* page(files.all(), body, (record, field) => wire(record)[field], wire))
+      return ok(yield* page(files.all(), body, { wire: (record) => files.wire(record, ""), texts: ["filename"] }))
     })
 
     return HttpRouter.empty.pipe(

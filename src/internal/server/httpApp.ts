@@ -77,6 +77,7 @@ export interface Options<R> {
   readonly maxInstances: number
   readonly maxSessions: number
   readonly maxTasks: number
+  readonly maxChats: number
   readonly settings: Settings
 }
 
@@ -96,7 +97,12 @@ export const make = <R>(
     const taskRoutes = TaskRoutes.make({ launcher, store, wire: TaskWire.make(options.numbering), settings })
     const fileRoutes = yield* FileRoutes.make({ files, settings })
     // Made after the tasks, and so stopped before them.
-    const agentRoutes = yield* AgentRoutes.make({ templates: options.templates, launcher, settings })
+    const agentRoutes = yield* AgentRoutes.make({
+      templates: options.templates,
+      maxChats: options.maxChats,
+      launcher,
+      settings
+    })
     const sessionRoutes = SessionRoutes.make({ sessions, settings })
     const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, agentRoutes, sessionRoutes)
     const router = yield* HttpRouter.toHttpApp(routes)

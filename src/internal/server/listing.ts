@@ -1,92 +1,97 @@
 /** Lists with cursors: protocol.md §1.8. */
 import * as Effect from "effect/Effect"
-import { isJsonObject } from "../wire.js"
+import * as Either from "effect/Either"
+import * as Encoding from "effect/Encoding"
+import { isJsonObject, type Json } from "../wire.js"
+import { type Look, readFilters, readSearch, valuesOf } from "./filters.js"
 import { invalid, type Problem } from "./reply.js"
 
 const maxLimit = 100
-const maxFilters = 50
-const maxValues = 1000
 
-const cursorOf = (item: { readonly ordinal: number }) => btoa(`after:${item.ordinal}`)
-
-const readCursor = (cursor: unknown): number | undefined => {
-  if (cursor === undefined || cursor === null || cursor === "") return undefined
-  try {
-    const match = typeof cursor === "string" ? /^after:(\d+)$/.exec(atob(cursor)) : null
-    return match === null ? Number.NaN : Number(match[1])
-  } catch {
-    return Number.NaN
-  }
+/** Where an item is in a list: after those with smaller keys, and among those with the same one as they came to be. */
+interface Place {
+  readonly key: string
+  readonly ordinal: number
 }
 
-const isPlain = (value: unknown) => typeof value !== "object" || value === null
+const compare = (a: Place, b: Place): number => (a.key === b.key ? a.ordinal - b.ordinal : a.key < b.key ? -1 : 1)
 
-const same = (value: unknown, wanted: unknown) =>
-  Array.isArray(value)
-    ? value.includes(wanted)
-    : value === wanted || (isPlain(value) && isPlain(wanted) && String(value) === String(wanted))
+const cursorOf = ({ ordinal, key }: Place) => Encoding.encodeBase64(`after:${ordinal}:${key}`)
 
-const tooMany = (message: string) => invalid("the filters ask for too much", [{ field: "filters", message }])
+const readCursor = (cursor: unknown): Effect.Effect<Place | undefined, Problem> => {
+  if (cursor === undefined || cursor === null || cursor === "") return Effect.succeed(undefined)
+  const text = typeof cursor === "string" ? Either.getOrUndefined(Encoding.decodeBase64String(cursor)) : undefined
+  const [, ordinal, key = ""] = /^after:(\d+):(.*)$/s.exec(text ?? "") ?? []
+  return ordinal === undefined
+    ? Effect.fail(invalid("the cursor is not one of this server", [{ field: "cursor", message: "is not valid" }]))
+    : Effect.succeed({ ordinal: Number(ordinal), key })
+}
 
-type Filter<A> = (item: A) => boolean
+interface Sort {
+  /** `undefined` for the time of creation, in whose order items are anyway. */
+  readonly field: string | undefined
+  readonly direction: 1 | -1
+}
 
-const readFilter =
-  <A>(valueOf: (item: A, field: string) => unknown) =>
-  (filter: unknown): Effect.Effect<Filter<A>, Problem> => {
-    if (!isJsonObject(filter) || typeof filter.field !== "string") {
-      return Effect.fail(
-        invalid("a filter has no field", [{ field: "filters", message: "expected {field, operator, value}" }])
-      )
-    }
-    const { field, operator = "eq", value } = filter
-    const wanted = Array.isArray(value) ? value : [value]
-    if (wanted.length > maxValues) return Effect.fail(tooMany(`a filter has more than ${maxValues} values`))
-    const holds = (item: A) => wanted.some((option) => same(valueOf(item, field), option))
-    switch (operator) {
-      case "eq":
-      case "in":
-        return Effect.succeed(holds)
-      case "neq":
-      case "not_in":
-        return Effect.succeed((item) => !holds(item))
-      default:
-        return Effect.fail(
-          invalid(`this server has no filter operator "${operator}"`, [
-            { field: "filters", message: "expected eq, neq, in or not_in" }
-          ])
-        )
-    }
-  }
+const readSort = (sort: unknown, texts: ReadonlyArray<string>): Effect.Effect<Sort, Problem> => {
+  const asked: ReadonlyArray<unknown> = Array.isArray(sort) ? sort : []
+  const refuse = (message: string) =>
+    Effect.fail(invalid("this server cannot sort like that", [{ field: "sort", message }]))
+  if (asked.length > 1) return refuse("expected no more than one field")
+  const { field = "created_at", dir = "desc" } = isJsonObject(asked[0]) ? asked[0] : {}
+  const fields = ["created_at", "updated_at", ...texts]
+  if (typeof field !== "string" || !fields.includes(field)) return refuse(`expected one of: ${fields.join(", ")}`)
+  if (dir !== "asc" && dir !== "desc") return refuse("expected asc or desc")
+  return Effect.succeed({ field: field === "created_at" ? undefined : field, direction: dir === "asc" ? 1 : -1 })
+}
+
+/** How the items of a list are told of. */
+interface Items<A> {
+  readonly wire: (item: A) => Json
+  /** The fields to search in, and to sort by. */
+  readonly texts?: ReadonlyArray<string>
+  /** What is in a field, where that is not what `wire` tells: a value, or an array of its names. */
+  readonly valueAt?: (item: A, field: string) => unknown
+}
+
+/** A look at an item, which is told of once for however many fields. */
+const lookAt = <A>({ wire, valueAt }: Items<A>, item: A): Look => {
+  if (valueAt !== undefined) return (field) => valueAt(item, field)
+  const told = wire(item)
+  return (field) => (Object.hasOwn(told, field) ? told[field] : undefined)
+}
 
 /**
- * A page of the items, which come newest first. A cursor names the last item of the page before, so that items which come
- * or go meanwhile shift nothing. `valueOf` gives what filters compare: a value, or an array of its names.
+ * A page of the items, which come newest first unless the query says otherwise. A cursor names the last item of the page
+ * before, so that items which come or go meanwhile shift nothing.
  */
 export const page = <A extends { readonly ordinal: number }>(
   items: ReadonlyArray<A>,
   query: { readonly [key: string]: unknown },
-  valueOf: (item: A, field: string) => unknown,
-  wire: (item: A) => unknown
+  as: Items<A>
 ) =>
   Effect.gen(function* () {
-    const after = readCursor(query.cursor)
-    if (Number.isNaN(after))
-      return yield* invalid("the cursor is not one of this server", [{ field: "cursor", message: "is not valid" }])
+    const { texts = [] } = as
+    const after = yield* readCursor(query.cursor)
     const limit = typeof query.limit === "number" && query.limit >= 1 ? Math.min(maxLimit, Math.floor(query.limit)) : 20
-    const asked: ReadonlyArray<unknown> = Array.isArray(query.filters) ? query.filters : []
-    if (asked.length > maxFilters) return yield* tooMany(`expected no more than ${maxFilters}`)
-    const filters = yield* Effect.forEach(asked, readFilter(valueOf))
-    const [sort]: ReadonlyArray<unknown> = Array.isArray(query.sort) ? query.sort : []
-    const ascending = isJsonObject(sort) && sort.field === "created_at" && sort.dir === "asc"
-    const all = items.filter((item) => filters.every((filter) => filter(item)))
-    if (ascending) all.reverse()
-    const rest =
-      after === undefined ? all : all.filter(({ ordinal }) => (ascending ? ordinal > after : ordinal < after))
+    const filters = [...(yield* readFilters(query.filters)), ...(yield* readSearch(query.search, texts))]
+    const { field, direction } = yield* readSort(query.sort, texts)
+    const placed = (item: A, key = "") => ({ item, key, ordinal: item.ordinal })
+    const all =
+      filters.length === 0 && field === undefined
+        ? items.map((item) => placed(item))
+        : items.flatMap((item) => {
+            const look = lookAt(as, item)
+            if (!filters.every((filter) => filter(look))) return []
+            return [placed(item, field === undefined ? "" : String(valuesOf(look(field))[0] ?? ""))]
+          })
+    all.sort((a, b) => direction * compare(a, b))
+    const rest = after === undefined ? all : all.filter((place) => direction * compare(place, after) > 0)
     const shown = rest.slice(0, limit)
     const last = shown.at(-1)
     const hasNext = rest.length > shown.length
     return {
-      items: shown.map(wire),
+      items: shown.map(({ item }) => as.wire(item)),
       next_cursor: hasNext && last !== undefined ? cursorOf(last) : "",
       prev_cursor: "",
       has_next: hasNext,

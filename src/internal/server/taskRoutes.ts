@@ -82,6 +82,7 @@ export const make = (options: {
   const appFilter = (filter: unknown): unknown => {
     if (typeof filter !== "object" || filter === null || !("field" in filter) || !("value" in filter)) return filter
     if (filter.field !== "app" && filter.field !== "app_id") return filter
+    if ("operator" in filter && /contains$/.test(String(filter.operator))) return filter
     const values: ReadonlyArray<unknown> = Array.isArray(filter.value) ? filter.value : [filter.value]
     return {
       ...filter,
@@ -95,7 +96,13 @@ export const make = (options: {
   const list = Effect.gen(function* () {
     const body = yield* bodyOf
     const query = { ...body, filters: Array.isArray(body.filters) ? body.filters.map(appFilter) : [] }
-    return ok(yield* page(store.all(), query, filterValue, ({ state }) => wire.full(state)))
+    return ok(
+      yield* page(store.all(), query, {
+        wire: ({ state }) => wire.full(state),
+        texts: ["id", "app_id", "function"],
+        valueAt: filterValue
+      })
+    )
   })
 
   const remove = Effect.gen(function* () {

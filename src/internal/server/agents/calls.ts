@@ -9,8 +9,9 @@ import { unsafeRandomId } from "../ids.js"
 import type { Launcher } from "../launcher.js"
 import * as Tasks from "../tasks.js"
 import * as Approvals from "./approvals.js"
+import { firstMisfits } from "./arguments.js"
 import * as Chat from "./chat.js"
-import { appRequest, type Tool } from "./config.js"
+import { appRequest, isFinish, type Tool } from "./config.js"
 import { describe, sourceOf, withTask } from "./model.js"
 import type { CallOutput } from "./output.js"
 import type { Invocation, Turn } from "./state.js"
@@ -29,15 +30,19 @@ export interface Means {
 }
 
 const toolOf = (turn: Turn, name: string): Tool | undefined =>
-  turn.order.agent.config.tools.find((tool) => tool.name === name)
+  turn.agent.config.tools.find((tool) => tool.name === name)
 
 /** Whether a call ends the turn, and gives its output. */
-export const isFinish = (turn: Turn, { type, name, status }: Invocation): boolean =>
-  type === "internal" && status === "completed" && toolOf(turn, name)?.settings.category === "finish"
+export const hasFinished = (turn: Turn, { name, status }: Invocation): boolean => {
+  const tool = toolOf(turn, name)
+  return status === "completed" && tool !== undefined && isFinish(tool)
+}
 
 const beginning = (turn: Turn, tool: Tool | undefined, call: CallOutput): Outcome => {
   if (tool === undefined) return failed(`there is no tool "${call.name}"`)
   if (call.arguments === undefined) return failed(`the arguments are no JSON object: ${call.written.slice(0, 200)}`)
+  const wrong = isFinish(tool) ? firstMisfits(tool.parameters, call.arguments) : []
+  if (wrong.length > 0) return failed(`the arguments do not fit the schema: ${wrong.join("; ")}`)
   const asks = tool.requireApproval && !Approvals.isAllowed(turn.chat, tool.name)
   return { status: asks ? "awaiting_approval" : "in_progress", result: undefined }
 }
@@ -100,7 +105,7 @@ const make = (turn: Turn, tool: Tool, invocation: Invocation, means: Means): Eff
     }
     default:
       return Effect.succeed(
-        tool.settings.category === "finish"
+        isFinish(tool)
           ? completed(JSON.stringify({ status: "finished" }))
           : failed(`this server makes no calls of type "${tool.type}"`)
       )

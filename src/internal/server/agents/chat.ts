@@ -41,21 +41,22 @@ export const addMessage = (
   return added
 }
 
-/** Changes a message. Followers are sent it in full, or only the piece that is new in it. */
+/** Changes a message. Followers are sent it in full, or only the piece that is new in it, or wait for what comes next. */
 export const changeMessage = (
   chat: Chat,
   now: number,
   id: string,
   patch: Partial<Message>,
-  delta?: { readonly seq: number; readonly delta: Json }
+  told?: { readonly seq: number; readonly delta: Json } | "later"
 ): Message | undefined => {
   const at = chat.messages.findLastIndex((message) => message.id === id)
   const found = chat.messages[at]
   if (found === undefined) return undefined
   const changed: Message = { ...found, ...patch, updatedAt: now }
   chat.messages[at] = changed
+  if (told === "later") return changed
   Feed.unsafePublish(chat.feed, () =>
-    delta === undefined ? messageEvent(chat, changed) : event("delta", { ...delta, resource_id: id })
+    told === undefined ? messageEvent(chat, changed) : event("delta", { ...told, resource_id: id })
   )
   return changed
 }
@@ -129,7 +130,11 @@ export const close = (chat: Chat, now: number, error: string | undefined): void 
     const pending = message.status === "pending"
     if (!pending && !message.invocations.some(({ status }) => open.has(status))) continue
     changeMessage(chat, now, message.id, {
-      ...(pending && (error === undefined ? { status: "cancelled" } : { status: "failed", error })),
+      // Calls that were still being written are no calls.
+      ...(pending && {
+        toolCalls: [],
+        ...(error === undefined ? { status: "cancelled" } : { status: "failed", error })
+      }),
       invocations: message.invocations.map((each) =>
         open.has(each.status) ? { ...each, status: "cancelled", updatedAt: now } : each
       )

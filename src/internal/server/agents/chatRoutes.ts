@@ -12,6 +12,7 @@ import type { Settings } from "../settings.js"
 import { iso } from "../taskWire.js"
 import { readVisibility } from "../visibility.js"
 import type { Agents } from "./agents.js"
+import * as Approvals from "./approvals.js"
 import * as Chat from "./chat.js"
 import type { Chats } from "./chats.js"
 import { follow } from "./follow.js"
@@ -74,21 +75,22 @@ export const make = (options: {
       yield* page(
         items,
         { cursor: query.get("cursor"), limit: Number(query.get("limit")) },
-        () => undefined,
-        ({ message }) => Wire.message(found, message)
+        { wire: ({ message }) => Wire.message(found, message) }
       )
     )
   })
 
   const list = Effect.gen(function* () {
     const body = yield* bodyOf
-    return ok(yield* page(chats.all(), body, (each, field) => Wire.chat(each)[field], Wire.chat))
+    return ok(yield* page(chats.all(), body, { wire: Wire.chat, texts: ["name", "description"] }))
   })
 
   const update = Effect.gen(function* () {
     const found = yield* chat
     const info = yield* infoOf(yield* bodyOf)
-    Chat.setInfo(found, yield* Clock.currentTimeMillis, info)
+    const now = yield* Clock.currentTimeMillis
+    Chat.setInfo(found, now, info)
+    if (info.allowAllTools) Approvals.settleAllowed(chats.all(), now)
     return ok(Wire.chat(found))
   })
 

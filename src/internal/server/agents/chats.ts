@@ -2,7 +2,7 @@
 import type { Json } from "../../wire.js"
 import * as Feed from "../feed.js"
 import { unsafeRandomId } from "../ids.js"
-import type { Agent, Chat } from "./state.js"
+import { type Agent, type Chat, lineage } from "./state.js"
 
 /** How many events are kept for those who follow a chat and lag behind. */
 const maxRecent = 256
@@ -23,8 +23,11 @@ export interface Chats {
   readonly holding: (id: string) => Chat | undefined
   /** The newest first. */
   readonly all: () => ReadonlyArray<Chat>
-  /** The chats that there are too many of: idle ones before others, and the oldest first. Never the newest. */
-  readonly excess: () => ReadonlyArray<Chat>
+  /**
+   * Forgets the chats that there are too many of, of those at rest: the ones of agents that are tools first, and then the ones that
+   * have rested for longest. Never the newest, which has yet to begin.
+   */
+  readonly trim: () => void
   /** Forgets a chat, whose followers come to their end. */
   readonly remove: (chat: Chat) => void
 }
@@ -80,11 +83,16 @@ export const make = (limit: number): Chats => {
     find: (id) => chats.get(id),
     holding: (id) => index.get(id),
     all: () => Array.from(chats.values()).reverse(),
-    excess: () => {
-      if (chats.size <= limit) return []
-      const all = Array.from(chats.values()).slice(0, -1)
-      const isIdle = (chat: Chat) => chat.turn === undefined
-      return [...all.filter(isIdle), ...all.filter((chat) => !isIdle(chat))].slice(0, chats.size - limit)
+    trim: () => {
+      if (chats.size <= limit) return
+      const all = Array.from(chats.values())
+      const needed = new Set(all.filter((chat, i) => chat.turn !== undefined || i === all.length - 1).flatMap(lineage))
+      const isRoot = ({ parent }: Chat) => Number(parent === undefined)
+      all
+        .filter((chat) => !needed.has(chat))
+        .sort((a, b) => isRoot(a) - isRoot(b) || a.info.updatedAt - b.info.updatedAt)
+        .slice(0, chats.size - limit)
+        .forEach(remove)
     },
     remove
   }

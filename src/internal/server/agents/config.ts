@@ -71,6 +71,9 @@ const finish = (schema: unknown): Tool => ({
   settings: { category: "finish", operation: "finish" }
 })
 
+/** Whether calling a tool ends the turn, with the arguments as its output. */
+export const isFinish = ({ type, settings }: Tool): boolean => type === "internal" && settings.category === "finish"
+
 /** Reads a configuration that came in a field of a request, and says in which fields it is wrong. */
 export const parse = (raw: unknown, field: string, resolve: Resolve): Effect.Effect<Config, Problem> =>
   Effect.gen(function* () {
@@ -136,7 +139,13 @@ export const parse = (raw: unknown, field: string, resolve: Resolve): Effect.Eff
     }
 
     const internal = isJsonObject(raw.internal_tools) ? raw.internal_tools : {}
-    if (internal.finish === true) names.add(finishTool)
+    if (internal.finish === true) {
+      names.add(finishTool)
+      const schema = raw.output_schema ?? {}
+      if (!isJsonObject(schema) || (schema.type ?? "object") !== "object") {
+        reject("output_schema", `expected the schema of an object: "${finishTool}" is called with it`)
+      }
+    }
     const coreApp = isJsonObject(raw.core_app) ? raw.core_app : {}
     yield* find(coreApp, "core_app")
     const tools = yield* Effect.forEach(list("tools"), (tool, i) => readTool(tool, `tools.${i}`))

@@ -30,6 +30,7 @@ export const contentOf = (input: unknown): Effect.Effect<Content, Problem> =>
     )
     const isImage = ({ content_type }: Json) => typeof content_type === "string" && content_type.startsWith("image/")
     const uriOf = ({ uri }: Json) => String(uri)
+    const distinct = (uris: ReadonlyArray<string>) => Array.from(new Set(uris))
     if (input.text != null && typeof input.text !== "string") {
       errors.push({ field: "input.text", message: "expected a text" })
     } else if (input.text == null && images.length + files.length + attachments.length === 0) {
@@ -39,8 +40,8 @@ export const contentOf = (input: unknown): Effect.Effect<Content, Problem> =>
       ? invalid("the message is not well-formed", errors)
       : Effect.succeed({
           text: typeof input.text === "string" ? input.text : "",
-          images: [...images, ...attachments.filter(isImage).map(uriOf)],
-          files: [...files, ...attachments.filter((file) => !isImage(file)).map(uriOf)],
+          images: distinct([...images, ...attachments.filter(isImage).map(uriOf)]),
+          files: distinct([...files, ...attachments.filter((file) => !isImage(file)).map(uriOf)]),
           attachments
         })
   })

@@ -9,13 +9,11 @@ import { nothing } from "./chat.js"
 import type { Chats } from "./chats.js"
 import type { Tool } from "./config.js"
 import { describe } from "./model.js"
-import type { Agent, Chat, Invocation, Run, Turn } from "./state.js"
+import { type Agent, type Chat, type Invocation, lineage, type Run, type Turn } from "./state.js"
 import type { Turns } from "./turns.js"
 
 /** How many agents may use each other in a row: one that uses itself would never come to an end. */
 const maxDepth = 8
-
-const depthOf = ({ parent }: Chat): number => (parent === undefined ? 0 : 1 + depthOf(parent))
 
 const outcome = (chat: Chat, run: Run): Outcome => {
   if (run.state === "failed") return failed(run.error ?? "the agent failed")
@@ -39,13 +37,13 @@ export const make =
         const content = { ...nothing, text }
         const { origin } = turn.order
         const { begun } = yield* turns.send(chat, { agent, content, settings: {}, context: [], origin })
-        yield* turns.trim
+        chats.trim()
         return { chat, own: begun?.turn }
       })
 
     return Effect.gen(function* () {
       if (typeof message !== "string") return failed("message: expected a text")
-      if (depthOf(turn.chat) >= maxDepth) return failed(`more than ${maxDepth} agents use each other in a row`)
+      if (lineage(turn.chat).length > maxDepth) return failed(`more than ${maxDepth} agents use each other in a row`)
       const ready = yield* agents.ofTemplate(tool.settings).pipe(
         Effect.flatMap((agent) => Effect.map(contextFor(agent, turn.chat.context), (context) => ({ agent, context }))),
         Effect.either

@@ -4,13 +4,13 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { diff } from "../../llmDelta.js"
-import type { Json } from "../../wire.js"
+import { type Json, sameJson } from "../../wire.js"
 import * as Launcher from "../launcher.js"
 import type { Problem } from "../reply.js"
 import * as Tasks from "../tasks.js"
 import * as Chat from "./chat.js"
 import { llmInput } from "./input.js"
-import { normalise, textsOf } from "./output.js"
+import { normalise, soFar } from "./output.js"
 import { type Turn, TurnFailed } from "./state.js"
 
 /** A problem in one line, for those who did not make the request. */
@@ -18,11 +18,11 @@ export const describe = ({ detail, errors = [] }: Problem): string =>
   errors.length === 0 ? detail : `${detail}: ${errors.map(({ field, message }) => `${field} ${message}`).join("; ")}`
 
 /** What the tasks of a turn say of where they come from. */
-export const sourceOf = ({ chat, order }: Turn): Launcher.Source => ({
+export const sourceOf = ({ chat, agent, order }: Turn): Launcher.Source => ({
   origin: order.origin,
   chatId: chat.id,
-  agentId: order.agent.id,
-  agentVersionId: order.agent.versionId
+  agentId: agent.id,
+  agentVersionId: agent.versionId
 })
 
 /** Starts a task, and cancels it where it is not waited for to the end. */
@@ -37,26 +37,32 @@ export const withTask = <A, E>(
     ({ entry }) => launcher.cancel(entry, Launcher.defaultPatience)
   )
 
-/** Tells of an output that has grown: what is new in it, or the message as it is where it did not just grow. */
+/** How often, at most, a message is told of in full while it is written, in milliseconds. */
+const snapshotInterval = 100
+
+/**
+ * Tells of an output that has grown: what is new in it. Once it did not just grow it is told of as it is, now and then, to the end
+ * of the message: whoever adds the pieces up could not tell what later ones go on from.
+ */
 const teller = (turn: Turn, messageId: string) => {
   let told: Json = {}
+  let grows = true
   let seq = 0
+  let shownAt = Number.NEGATIVE_INFINITY
   return (output: unknown): Effect.Effect<Json> =>
     Effect.map(Clock.currentTimeMillis, (now) => {
       const next = normalise(messageId, output)
-      const delta = diff(told, next)
-      const texts = textsOf(next)
-      if (turn.chat.turn !== turn) return next
-      if (delta === undefined) {
-        Chat.changeMessage(turn.chat, now, messageId, texts)
-        // It shows the texts alone: calls are told of in pieces again.
-        told = { response: next.response, reasoning: next.reasoning }
-        return next
-      }
+      if (turn.chat.turn !== turn || sameJson(told, next)) return next
+      const delta = grows ? diff(told, next) : undefined
+      grows = delta !== undefined
       told = next
-      if (Object.keys(delta).length > 0) {
+      if (delta === undefined) {
+        const isSoon = now >= shownAt && now - shownAt < snapshotInterval
+        if (!isSoon) shownAt = now
+        Chat.changeMessage(turn.chat, now, messageId, soFar(next), isSoon ? "later" : undefined)
+      } else if (Object.keys(delta).length > 0) {
         seq++
-        Chat.changeMessage(turn.chat, now, messageId, texts, { delta, seq })
+        Chat.changeMessage(turn.chat, now, messageId, soFar(next), { delta, seq })
       }
       return next
     })
@@ -70,10 +76,10 @@ export const ask = (
   heartbeat: Duration.DurationInput
 ): Effect.Effect<Json, TurnFailed> =>
   Effect.gen(function* () {
-    const { chat, order } = turn
-    const input = llmInput(order, chat.messages)
+    const { chat, agent } = turn
+    const input = llmInput(turn)
     const start = yield* Effect.mapError(
-      launcher.prepare({ ...order.agent.config.model, input }, sourceOf(turn)),
+      launcher.prepare({ ...agent.config.model, input }, sourceOf(turn)),
       (problem) => new TurnFailed({ message: describe(problem) })
     )
     const tell = teller(turn, messageId)

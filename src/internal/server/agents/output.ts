@@ -1,6 +1,7 @@
 /** What a model says, read from whatever its app puts out: fields may be missing, and there may be others. */
 import { isJsonObject, type Json } from "../../wire.js"
 import { isTooDeep } from "../depth.js"
+import type { ToolCall } from "./state.js"
 
 export interface CallOutput {
   readonly id: string
@@ -48,19 +49,31 @@ const parse = (args: unknown): Json | undefined => {
   }
 }
 
-/** The calls in an output that was normalised. */
-export const callsOf = (output: Json): ReadonlyArray<CallOutput> =>
+/** The calls in an output that was normalised, as they are in it. */
+const wireCalls = (output: Json) =>
   (Array.isArray(output.tool_calls) ? output.tool_calls : []).filter(isJsonObject).map((call) => {
     const { name, arguments: args } = isJsonObject(call.function) ? call.function : {}
-    return {
-      id: text(call.id),
-      name: text(name),
-      arguments: parse(args),
-      written: typeof args === "string" ? args : (JSON.stringify(args) ?? "")
-    }
+    const index = typeof call.index === "number" ? call.index : undefined
+    return { index, id: text(call.id), name: text(name), arguments: args }
   })
+
+export const callsOf = (output: Json): ReadonlyArray<CallOutput> =>
+  wireCalls(output).map(({ id, name, arguments: args }) => ({
+    id,
+    name,
+    arguments: parse(args),
+    written: typeof args === "string" ? args : (JSON.stringify(args) ?? "")
+  }))
 
 export const textsOf = (output: Json): { readonly text: string; readonly reasoning: string } => ({
   text: text(output.response),
   reasoning: text(output.reasoning)
+})
+
+/** What a message shows of an output that is still being written: calls with their arguments as far as they go. */
+export const soFar = (output: Json) => ({
+  ...textsOf(output),
+  toolCalls: wireCalls(output).map(
+    (call): ToolCall => ({ ...call, arguments: isJsonObject(call.arguments) ? call.arguments : text(call.arguments) })
+  )
 })

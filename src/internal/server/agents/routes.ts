@@ -17,9 +17,6 @@ import * as ToolRoutes from "./toolRoutes.js"
 import * as Turn from "./turn.js"
 import * as Turns from "./turns.js"
 
-/** How many chats are kept. */
-const maxChats = 1000
-
 /** What could not be run is a mistake in the program that serves it. */
 const checked = (agents: Agents.Agents, ref: string, config: Json) => {
   const invalid = (issues: ReadonlyArray<Issue>) =>
@@ -37,6 +34,7 @@ const checked = (agents: Agents.Agents, ref: string, config: Json) => {
 
 export const make = (options: {
   readonly templates: ReadonlyArray<{ readonly ref: string; readonly config: Json }>
+  readonly maxChats: number
   readonly launcher: Launcher
   readonly settings: Settings
 }) =>
@@ -45,7 +43,7 @@ export const make = (options: {
     const templates = yield* Templates.make(options.templates)
     const agents = Agents.make({ templates, launcher })
     yield* Effect.forEach(options.templates, ({ ref, config }) => checked(agents, ref, config), { discard: true })
-    const chats = Chats.make(maxChats)
+    const chats = Chats.make(options.maxChats)
     const turns = yield* Turns.make(chats, (turn, turns) => {
       const delegate = Delegate.make({ agents, chats, turns })
       return Turn.perform(turn, { launcher, delegate }, settings.heartbeatInterval)

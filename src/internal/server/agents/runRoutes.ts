@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type { Json } from "../../wire.js"
 import { isJsonObject } from "../../wire.js"
 import * as EventStream from "../eventStream.js"
-import { invalid, notFound, type Problem, readObject, success } from "../reply.js"
+import { invalid, notFound, Problem, readObject, success } from "../reply.js"
 import { originOf, type Settings } from "../settings.js"
 import { type Agents, contextFor } from "./agents.js"
 import { nothing } from "./chat.js"
@@ -14,9 +14,12 @@ import type { Chats } from "./chats.js"
 import { contentOf } from "./content.js"
 import { followMessage } from "./follow.js"
 import { settingsOf } from "./input.js"
-import type { Agent, Chat } from "./state.js"
+import type { Agent, Chat, Order } from "./state.js"
 import type { Turns } from "./turns.js"
 import * as Wire from "./wire.js"
+
+/** How many messages may wait in a chat. */
+const maxQueued = 100
 
 export const make = (options: {
   readonly agents: Agents
@@ -32,13 +35,20 @@ export const make = (options: {
     return chat === undefined ? Effect.fail(notFound(`chat ${id}`)) : Effect.succeed(chat)
   }
 
+  const send = (chat: Chat, order: Order) =>
+    Effect.suspend(() => {
+      if (chat.queue.length < maxQueued) return turns.send(chat, order)
+      const detail = `${maxQueued} messages wait in chat ${chat.id} already: wait until one is answered, or cancel one`
+      return new Problem({ status: 429, code: "rate_limited", detail })
+    })
+
   const create = (agent: Agent, body: Json) =>
     Effect.gen(function* () {
       const context = yield* contextFor(agent, body.context)
       const now = yield* Clock.currentTimeMillis
       const channelContext = isJsonObject(body.channel_context) ? body.channel_context : undefined
       const chat = chats.create(now, { agent, name: agent.name, context, channelContext })
-      yield* turns.trim
+      chats.trim()
       return chat
     })
 
@@ -52,7 +62,7 @@ export const make = (options: {
     // The chat and its turn: both, or none where the client has gone.
     const { chat, sent } = yield* Effect.gen(function* () {
       const chat = yield* isNew ? create(agent, body) : find(body.chat_id)
-      const sent = yield* turns.send(chat, {
+      const sent = yield* send(chat, {
         agent,
         content,
         settings: settingsOf(input),
@@ -84,11 +94,12 @@ export const make = (options: {
     const { id } = yield* HttpRouter.params
     const body = yield* readObject(request, settings.maxBodySize)
     const chat = yield* find(id)
-    if (typeof body.message !== "string") {
-      return yield* invalid("the request has no message", [{ field: "message", message: "expected a text" }])
+    if (typeof body.message !== "string" || body.message.trim() === "") {
+      const message = "expected a text that is not empty"
+      return yield* invalid("the request has no message", [{ field: "message", message }])
     }
-    const { userMessage } = yield* turns.send(chat, {
-      agent: chat.info.agent,
+    const { userMessage } = yield* send(chat, {
+      agent: undefined,
       content: { ...nothing, text: body.message },
       settings: {},
       context: [],

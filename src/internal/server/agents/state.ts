@@ -28,7 +28,8 @@ export interface Content {
 
 /** A message to answer, and how. */
 export interface Order {
-  readonly agent: Agent
+  /** Without one, that which the chat has when its turn begins. */
+  readonly agent: Agent | undefined
   readonly content: Content
   /** What else the caller tells the model: its settings, and messages before those of the chat. */
   readonly settings: Json
@@ -38,9 +39,12 @@ export interface Order {
 }
 
 export interface ToolCall {
+  /** Its place, for as long as pieces of it come. */
+  readonly index: number | undefined
   readonly id: string
   readonly name: string
-  readonly arguments: Json
+  /** A text while the model still writes them. */
+  readonly arguments: Json | string
 }
 
 export interface Invocation {
@@ -119,6 +123,7 @@ export interface Call {
 export interface Turn {
   readonly chat: Chat
   readonly runId: string
+  readonly agent: Agent
   readonly order: Order
   /** The message that the model answers with first. */
   readonly firstMessageId: string
@@ -136,7 +141,8 @@ export interface Info {
   readonly description: string
   readonly visibility: string
   readonly allowAllTools: boolean
-  readonly alwaysAllowed: ReadonlyArray<string>
+  /** Of this chat's agent, and of those that work for it. */
+  readonly alwaysAllowed: ReadonlyArray<{ readonly agentId: string | undefined; readonly name: string }>
   readonly updatedAt: number
 }
 
@@ -166,3 +172,7 @@ export interface Chat {
   /** To find the chat by the id of anything in it. */
   readonly index: Map<string, Chat>
 }
+
+/** A chat, and those that its agent works for. */
+export const lineage = (chat: Chat): ReadonlyArray<Chat> =>
+  chat.parent === undefined ? [chat] : [chat, ...lineage(chat.parent)]

@@ -3,7 +3,7 @@ import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
-import { isJsonObject, type Json } from "../../wire.js"
+import { isJsonObject, type Json, sameJson } from "../../wire.js"
 import { page } from "../listing.js"
 import { invalid, notFound, Problem, readBody, success } from "../reply.js"
 import { originOf, type Settings } from "../settings.js"
@@ -100,6 +100,11 @@ export const make = (options: {
         const errors = missing.map((field) => ({ field, message: "is missing" }))
         return yield* invalid("the request does not say what to change", errors)
       }
+      // A client that sends back what it has read changes no version.
+      if (body.version != null && !sameJson(body.version, Wire.version(found, current(found)))) {
+        const message = "versions are not changed: POST /agents with the agent's id adds one"
+        return yield* invalid("the request cannot change the version", [{ field: "version", message }])
+      }
       const info = yield* infoOf(body)
       yield* unused({ namespace: info.namespace ?? found.namespace, name: info.name ?? found.name }, found.id)
       return ok(Wire.agent(yield* templates.change(found, info)))
@@ -118,12 +123,13 @@ export const make = (options: {
     return ok(Wire.agent(yield* templates.create(info, current(found).config)))
   })
 
-  const named = Effect.flatMap(HttpRouter.params, ({ namespace = "", name = "" }) => {
+  const withName = (namespace: string, name: string) => {
     const found = templates.resolve(`${namespace}/${name}`)
     return found === undefined
       ? Effect.fail(notFound(`agent ${namespace}/${name}`))
       : Effect.succeed(ok(Wire.agent(found.template, found.version)))
-  })
+  }
+  const named = Effect.flatMap(HttpRouter.params, ({ namespace = "", name = "" }) => withName(namespace, name))
 
   const version = Effect.gen(function* () {
     const found = yield* template
@@ -135,24 +141,26 @@ export const make = (options: {
   const list = Effect.gen(function* () {
     const body = yield* bodyOf
     return ok(
-      yield* page(
-        templates.all(),
-        body,
-        (each, field) => Wire.agent(each)[field],
-        (each) => Wire.agent(each)
-      )
+      yield* page(templates.all(), body, { wire: (each) => Wire.agent(each), texts: ["name", "title", "namespace"] })
     )
   })
 
   const versions = Effect.gen(function* () {
     const found = yield* template
     const body = yield* bodyOf
-    const wire = (each: (typeof found.versions)[number]) => Wire.version(found, each)
-    return ok(yield* page([...found.versions].reverse(), body, (each, field) => wire(each)[field], wire))
+    return ok(
+      yield* page([...found.versions].reverse(), body, {
+        wire: (each) => Wire.version(found, each),
+        texts: ["description"]
+      })
+    )
   })
 
   const card = Effect.gen(function* () {
-    const found = yield* template
+    const { id = "" } = yield* HttpRouter.params
+    const found = templates.find(id)
+    // What is no id is a namespace, with an agent of this name.
+    if (found === undefined) return yield* withName(id, "card")
     const request = yield* HttpServerRequest.HttpServerRequest
     return HttpServerResponse.unsafeJson(Wire.card(found, originOf(settings, request)))
   })

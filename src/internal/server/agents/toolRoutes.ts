@@ -5,9 +5,12 @@ import * as Effect from "effect/Effect"
 import { invalid, notFound, Problem, readBody, success } from "../reply.js"
 import type { Settings } from "../settings.js"
 import * as Approvals from "./approvals.js"
-import * as Chat from "./chat.js"
 import type { Chats } from "./chats.js"
+import { type Chat, lineage } from "./state.js"
 import * as Wire from "./wire.js"
+
+const isWithin = (chat: Chat, id: string | undefined): boolean =>
+  id === undefined || lineage(chat).some((each) => each.id === id)
 
 export const make = (options: { readonly chats: Chats; readonly settings: Settings }) => {
   const { chats, settings } = options
@@ -15,11 +18,11 @@ export const make = (options: { readonly chats: Chats; readonly settings: Settin
 
   const bodyOf = readBody(settings.maxBodySize)
 
-  /** The call that a path names, in the chat that it names, if any. */
+  /** The call that a path names, in the chat that it names, if any: those who watch a chat see what its agents ask. */
   const call = Effect.flatMap(HttpRouter.params, ({ id = "", chatId }) => {
     const chat = chats.holding(id)
     const invocation = chat?.messages.flatMap(({ invocations }) => invocations).find((each) => each.id === id)
-    return chat === undefined || invocation === undefined || (chatId !== undefined && chatId !== chat.id)
+    return chat === undefined || invocation === undefined || !isWithin(chat, chatId)
       ? Effect.fail(notFound(`tool invocation ${id}`))
       : Effect.succeed({ chat, invocation })
   })
@@ -61,8 +64,8 @@ export const make = (options: { readonly chats: Chats; readonly settings: Settin
     }
     const now = yield* Clock.currentTimeMillis
     yield* Approvals.decide(chat, now, invocation.id, { allow: true })
-    const { alwaysAllowed } = chat.info
-    if (!alwaysAllowed.includes(name)) Chat.setInfo(chat, now, { alwaysAllowed: [...alwaysAllowed, name] })
+    Approvals.alwaysAllow(chat, now, name)
+    Approvals.settleAllowed(chats.all(), now)
     return ok(null)
   })
 

@@ -29,7 +29,7 @@ export const perform = (
       Chat.changeMessage(chat, now, messageId, {
         ...textsOf(output),
         status: "ready",
-        toolCalls: calls.map(({ id, name, arguments: args = {} }) => ({ id, name, arguments: args })),
+        toolCalls: calls.map(({ id, name, arguments: args = {} }) => ({ index: undefined, id, name, arguments: args })),
         invocations
       })
       if (calls.length === 0) return undefined
@@ -43,7 +43,7 @@ export const perform = (
       for (const { callId, result = "" } of handled) {
         Chat.addMessage(chat, answeredAt, { role: "tool", status: "ready", runId, toolCallId: callId, text: result })
       }
-      const finish = handled.find((invocation) => Calls.isFinish(turn, invocation))
+      const finish = handled.find((invocation) => Calls.hasFinished(turn, invocation))
       if (finish !== undefined) return finish.arguments
       if (asked < maxAsked) {
         messageId = Chat.addMessage(chat, answeredAt, { role: "assistant", status: "pending", runId }).id

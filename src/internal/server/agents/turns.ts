@@ -27,8 +27,6 @@ export interface Turns {
   readonly stop: (chat: ChatState) => Effect.Effect<void>
   /** Stops a chat and forgets it, and those of the agents that it uses. */
   readonly remove: (chat: ChatState) => Effect.Effect<void>
-  /** Forgets the chats that there are too many of. */
-  readonly trim: Effect.Effect<void>
 }
 
 type End =
@@ -69,21 +67,22 @@ export const make = (
         (queuedId === undefined ? undefined : Chat.dequeue(chat, now, queuedId, runId)) ??
         Chat.addMessage(chat, now, { ...order.content, role: "user", status: "ready", runId })
       const assistantMessage = Chat.addMessage(chat, now, { role: "assistant", status: "pending", runId })
+      const { agent = chat.info.agent } = order
       const turn: Turn = {
         chat,
         runId,
+        agent,
         order,
         firstMessageId: assistantMessage.id,
         calls: new Map(),
         ended: Deferred.unsafeMake(FiberId.none)
       }
       chat.turn = turn
-      const { id, versionId } = order.agent
       const run: Run = {
         id: runId,
         userMessageId: message.id,
-        agentId: id,
-        agentVersionId: versionId,
+        agentId: agent.id,
+        agentVersionId: agent.versionId,
         state: "submitted",
         waitsFor: undefined,
         output: undefined,
@@ -91,7 +90,7 @@ export const make = (
         createdAt: now,
         updatedAt: now
       }
-      Chat.addRun(chat, now, run, order.agent)
+      Chat.addRun(chat, now, run, agent)
       const fiber = Effect.suspend(() => perform(turn, turns)).pipe(
         Effect.tapErrorCause((cause) =>
           Cause.isDie(cause) ? Effect.logError("a turn failed unexpectedly", cause) : Effect.void
@@ -160,11 +159,7 @@ export const make = (
           return { userMessage, begun: undefined }
         }),
       stop,
-      remove,
-      // By fibers of their own: whoever adds a chat may be in the turn of one that has to go.
-      trim: Effect.sync(() => {
-        for (const chat of chats.excess()) fork(`forget ${chat.id}`, remove(chat))
-      })
+      remove
     }
     return turns
   })

@@ -36,7 +36,8 @@ const item = (type: string, fields: Json): Json => ({
 
 const content = (message: Message): ReadonlyArray<Json> | null => {
   const { reasoning, text, images, files, toolCalls, error } = message
-  const calls = toolCalls.map(({ id, name, arguments: args }) => ({
+  const calls = toolCalls.map(({ index, id, name, arguments: args }) => ({
+    ...(index !== undefined && { index }),
     id,
     type: "function",
     function: { name, arguments: args }
@@ -140,7 +141,8 @@ export const chat = (of: Chat): Json => {
     agent_data: {
       plan_steps: null,
       memory: null,
-      always_allowed_tools: info.alwaysAllowed.length === 0 ? null : info.alwaysAllowed
+      always_allowed_tools:
+        info.alwaysAllowed.length === 0 ? null : Array.from(new Set(info.alwaysAllowed.map(({ name }) => name)))
     },
     active_run: active === undefined ? null : run(of, active),
     pending_interrupts: pendingInterrupts(of).map((each) => interrupt(each.chat, each.interrupt))
