@@ -10,13 +10,15 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as App from "./App.js"
 import type * as File from "./File.js"
-import { AppFailed } from "./InferenceError.js"
+import { AppFailed, type InvalidRequest } from "./InferenceError.js"
 import { messageOf } from "./internal/failure.js"
+import { jsonSchemaOf } from "./internal/jsonSchema.js"
 import { scopedPermit } from "./internal/permit.js"
 import { formatIssues } from "./internal/server/issues.js"
 import { mapFiles } from "./internal/server/mapFiles.js"
@@ -323,6 +325,77 @@ export const make = <
 
 const noFunction = (app: App.Any, name: string) =>
   new AppFailed({ app: app.name, phase: "input", detail: `there is no function "${name}"` })
+
+/**
+ * A JSON Schema.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface JsonSchema {
+  readonly [keyword: string]: unknown
+}
+
+/**
+ * The JSON Schemas of an app: those of its default function as `input` and `output`, those of `setup` where it has such
+ * parameters, and those of each function by its name.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface JsonSchemas {
+  readonly input: JsonSchema
+  readonly output: JsonSchema
+  readonly setup?: JsonSchema
+  readonly functions: { readonly [name: string]: { readonly input: JsonSchema; readonly output: JsonSchema } }
+}
+
+/**
+ * The JSON Schemas of an app or of a contract, in the form in which apps are published: of what is on the wire, fields in
+ * the order of their definition, with titles, descriptions, defaults and limits; fields that may be left out are not
+ * `required`; a file is a string of the format `file`; named schemas are written out where they are used.
+ *
+ * Fails with `InvalidRequest` where a schema has no JSON Schema, such as one of a value that is no JSON: annotate it with
+ * `jsonSchema`.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { App, BaseApp, File } from "effect-inferencesh"
+ *
+ * const Upscale = App.make("acme/upscaler", {
+ *   input: {
+ *     image: File.image.annotations({ title: "Image", description: "What to enlarge" }),
+ *     scale: Schema.optionalWith(Schema.Int.pipe(Schema.between(2, 8)), { default: () => 2 })
+ *   },
+ *   output: { image: File.image }
+ * })
+ *
+ * const program = Effect.gen(function* () {
+ *   const { input, functions } = yield* BaseApp.jsonSchemas(Upscale)
+ *   // input.required: ["image"]; input.properties.scale: { type: "integer", minimum: 2, maximum: 8, default: 2 }
+ *   yield* Effect.log(input, functions)
+ * })
+ * ```
+ * @since 0.1.0
+ * @category getters
+ */
+export const jsonSchemas = (self: Any | App.Any): Effect.Effect<JsonSchemas, InvalidRequest> => {
+  const app = App.isApp(self) ? self : self.app
+  return Effect.gen(function* () {
+    const functions = yield* Effect.all(
+      Record.map(app.functions, ({ input, output }, name) =>
+        Effect.all({
+          input: jsonSchemaOf(["functions", name, "input"], input),
+          output: jsonSchemaOf(["functions", name, "output"], output)
+        })
+      )
+    )
+    const setup = App.hasSetup(app) ? { setup: yield* jsonSchemaOf(["setup"], app.setup) } : {}
+    const own = functions[App.defaultFunction(app)]
+    return { input: own?.input ?? {}, output: own?.output ?? {}, ...setup, functions }
+  })
+}
 
 /**
  * Whether a value is an app that can be hosted.
