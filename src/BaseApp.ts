@@ -17,10 +17,10 @@ import * as Stream from "effect/Stream"
 import * as App from "./App.js"
 import type * as File from "./File.js"
 import { AppFailed, type InvalidRequest } from "./InferenceError.js"
+import { failed, misfit } from "./internal/appFailed.js"
 import { messageOf } from "./internal/failure.js"
 import { jsonSchemaOf } from "./internal/jsonSchema.js"
 import { scopedPermit } from "./internal/permit.js"
-import { formatIssues } from "./internal/server/issues.js"
 import { mapFiles } from "./internal/server/mapFiles.js"
 
 /**
@@ -199,21 +199,6 @@ export interface Instance<out A extends App.Any = App.Any> {
   /** @internal */
   runParts(input: unknown, options?: RunOptions): Stream.Stream<Part, AppFailed>
 }
-
-const failed = (app: App.Any, phase: AppFailed["phase"]) => (cause: Cause.Cause<unknown>) => {
-  const error = Cause.squash(cause)
-  return error instanceof AppFailed
-    ? error
-    : new AppFailed({
-        app: app.name,
-        phase,
-        detail: Cause.isInterruptedOnly(cause) ? "it was interrupted from within" : messageOf(error),
-        cause: error
-      })
-}
-
-const misfit = (app: App.Any, phase: AppFailed["phase"]) => (error: ParseResult.ParseError) =>
-  new AppFailed({ app: app.name, phase, detail: formatIssues(error) })
 
 // A schema with fields has a constructor, which fills in the defaults that a caller may leave out.
 const construct = (
