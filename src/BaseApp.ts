@@ -16,16 +16,16 @@ import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as Types from "effect/Types"
 import * as App from "./App.js"
 import type * as File from "./File.js"
-import { AppFailed, type InvalidRequest, type Issue } from "./InferenceError.js"
+import { AppFailed, type InvalidRequest } from "./InferenceError.js"
 import { failed, misfit } from "./internal/appFailed.js"
 import { messageOf } from "./internal/failure.js"
 import { jsonSchemaOf } from "./internal/jsonSchema.js"
 import * as Node from "./internal/nodeModule.js"
 import { scopedPermit } from "./internal/permit.js"
 import { mapFiles } from "./internal/server/mapFiles.js"
+import type * as NodeModule from "./NodeModule.js"
 
 /**
  * The mark of a {@link BaseApp}.
@@ -387,123 +387,6 @@ export const jsonSchemas = (self: Any | App.Any): Effect.Effect<JsonSchemas, Inv
 }
 
 /**
- * A schema as a module for the platform's Node runtime exports it. It has what is known to be looked at of a zod schema:
- * `parse` and its kin, the shape and the `_def` of zod 4, and the ways to a JSON Schema (`z.toJSONSchema`, Standard JSON
- * Schema). What is parsed keeps the form that it has on the wire, with the defaults filled in.
- *
- * @since 0.1.0
- * @category models
- */
-export interface NodeSchema<out A> {
-  /** What kind of schema it is, as zod 4 names it. */
-  readonly type: unknown
-  readonly description: string | undefined
-  readonly def: { readonly [key: string]: unknown }
-  readonly _def: { readonly [key: string]: unknown }
-  readonly _zod: { readonly def: { readonly [key: string]: unknown }; readonly toJSONSchema: () => JsonSchema }
-  /** The schemas of the fields, where it is one of an object. */
-  readonly shape?: unknown
-  readonly parse: (value: unknown) => A
-  readonly parseAsync: (value: unknown) => Promise<A>
-  readonly safeParse: (value: unknown) => NodeSchema.Result<A>
-  readonly safeParseAsync: (value: unknown) => Promise<NodeSchema.Result<A>>
-  readonly toJSONSchema: () => JsonSchema
-  readonly "~standard": {
-    readonly version: 1
-    readonly vendor: string
-    readonly types?: { readonly input: unknown; readonly output: A } | undefined
-    readonly validate: (
-      value: unknown
-    ) => Promise<{ readonly value: A; readonly issues?: undefined } | { readonly issues: ReadonlyArray<Issue> }>
-    readonly jsonSchema: { readonly input: () => JsonSchema; readonly output: () => JsonSchema }
-  }
-}
-
-/**
- * What a {@link NodeSchema} gives.
- *
- * @since 0.1.0
- */
-export declare namespace NodeSchema {
-  /**
-   * What became of a value: it fits, or what is wrong with it.
-   *
-   * @since 0.1.0
-   * @category models
-   */
-  export type Result<A> =
-    | { readonly success: true; readonly data: A }
-    | { readonly success: false; readonly error: Error & { readonly issues: ReadonlyArray<Issue> } }
-}
-
-/**
- * A run on Node: await it for the output, or iterate it for the partial outputs and, last, the output. It starts when either
- * is done. `return` stops it. It rejects with `AppFailed`.
- *
- * @since 0.1.0
- * @category models
- */
-export interface NodeRun<out A> extends PromiseLike<A> {
-  next(): Promise<IteratorResult<A, undefined>>
-  return(): Promise<IteratorResult<A, undefined>>
-  throw(error: unknown): Promise<IteratorResult<A, undefined>>
-  [Symbol.asyncIterator](): NodeRun<A>
-}
-
-/**
- * An app on Node: an object of the class that {@link toNodeModule} gives. Values are in their wire form.
- *
- * @since 0.1.0
- * @category models
- */
-export type NodeApp<A extends App.Any> = {
-  /** Where the platform says that the run is cancelled. */
-  readonly context: { cancelRequested: boolean }
-  /** Loads the app. Where it is loaded already, that is unloaded first. Rejects with `AppFailed`. */
-  setup(config?: Schema.Schema.Encoded<A["setup"]>): Promise<void>
-  /** Stops what runs, and closes the scope of setup and the layer. */
-  unload(): Promise<void>
-  /** Interrupts what runs, and is not kept by its finalizers. */
-  onCancel(): Promise<boolean>
-} & {
-  readonly [Name in App.FunctionName<A>]: (
-    input: Schema.Schema.Encoded<A["functions"][Name]["input"]>
-  ) => NodeRun<Schema.Schema.Encoded<A["functions"][Name]["output"]>>
-}
-
-/**
- * The name that the schemas of a function have in a Node module, before `Input` and `Output`: `run` is `Run`, `remove_bg` and
- * `removeBg` are `RemoveBg`.
- *
- * @since 0.1.0
- * @category types
- */
-export type PascalCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
-  ? `${Capitalize<Head>}${PascalCase<Tail>}`
-  : Capitalize<Name>
-
-/**
- * What a Node module exports for an app: the class `App`, the schemas of each function, and `AppSetup` where it has setup
- * parameters.
- *
- * @since 0.1.0
- * @category models
- */
-export type NodeModule<A extends App.Any> = Types.Simplify<
-  { readonly App: new () => NodeApp<A> } & {
-    readonly [Name in App.FunctionName<A> as `${PascalCase<Name>}Input`]: NodeSchema<
-      Schema.Schema.Encoded<A["functions"][Name]["input"]>
-    >
-  } & {
-    readonly [Name in App.FunctionName<A> as `${PascalCase<Name>}Output`]: NodeSchema<
-      Schema.Schema.Encoded<A["functions"][Name]["output"]>
-    >
-  } & (unknown extends Schema.Schema.Type<A["setup"]>
-      ? unknown
-      : { readonly AppSetup: NodeSchema<Schema.Schema.Encoded<A["setup"]>> })
->
-
-/**
  * The app as a module for the platform's Node runtime: what its entry file `inference.js` exports.
  *
  * Each object of the class `App` owns what it opens: `setup` builds the layer and starts the app, a second `setup` unloads
@@ -513,7 +396,7 @@ export type NodeModule<A extends App.Any> = Types.Simplify<
  * at `unload`. The lines of `Context.log` go to the console, which the platform keeps as the logs of the task.
  *
  * The platform's runtime is not public. It is known that schemas are read as zod's: that the input is validated and its
- * defaults filled in before a call, and that fields are found by the `_def` of zod. {@link NodeSchema} answers to both and
+ * defaults filled in before a call, and that fields are found by the `_def` of zod. `NodeModule.NodeSchema` answers to both and
  * tells its JSON Schema by any known way, but a runtime that asks for more of zod than that, such as `instanceof`, would
  * refuse it. What of a run reaches an app (ids of the task and its session) is not known either: there the {@link Context}
  * says `local`.
@@ -537,9 +420,13 @@ export type NodeModule<A extends App.Any> = Types.Simplify<
 export const toNodeModule = <A extends App.Any, R, E>(
   self: BaseApp<A, R>,
   layer: Layer.Layer<NoInfer<R> | FileSystem.FileSystem | Path.Path, E>
-): NodeModule<A> =>
+): NodeModule.NodeModule<A> =>
   // Each name that the type holds is made from the same functions.
-  Node.make({ app: self.app, start: (config) => startEncoded(self, config), layer }) as unknown as NodeModule<A>
+  Node.make({
+    app: self.app,
+    start: (config) => startEncoded(self, config),
+    layer
+  }) as unknown as NodeModule.NodeModule<A>
 
 /**
  * Whether a value is an app that can be hosted.

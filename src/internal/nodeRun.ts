@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
-import type { NodeRun } from "../BaseApp.js"
+import type { NodeRun } from "../NodeModule.js"
 
 interface Request<A> {
   readonly resolve: (result: IteratorResult<A, undefined>) => void

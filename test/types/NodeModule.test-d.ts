@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as AppContract from "effect-inferencesh/App"
 import * as BaseApp from "effect-inferencesh/BaseApp"
+import type * as NodeModule from "effect-inferencesh/NodeModule"
 import * as OutputMeta from "effect-inferencesh/OutputMeta"
 import { describe, expectTypeOf, it } from "vitest"
 
@@ -45,7 +46,7 @@ describe("BaseApp.toNodeModule", () => {
       readonly prompt: string
       readonly times?: number | undefined
     }>()
-    expectTypeOf(AddFrameOutput).toExtend<BaseApp.NodeSchema<object>>()
+    expectTypeOf(AddFrameOutput).toExtend<NodeModule.NodeSchema<object>>()
     const app = new App()
     expectTypeOf(app.setup).parameter(0).toEqualTypeOf<{ readonly size?: number | undefined } | undefined>()
     const run = app.run({ prompt: "a" })
