@@ -7,6 +7,7 @@
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import * as EffectContext from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Layer from "effect/Layer"
@@ -22,6 +23,7 @@ import { AppFailed, type InvalidRequest } from "./InferenceError.js"
 import { failed, misfit } from "./internal/appFailed.js"
 import { messageOf } from "./internal/failure.js"
 import { jsonSchemaOf } from "./internal/jsonSchema.js"
+import * as NodeHost from "./internal/nodeHost.js"
 import * as Node from "./internal/nodeModule.js"
 import { scopedPermit } from "./internal/permit.js"
 import { mapFiles } from "./internal/server/mapFiles.js"
@@ -148,7 +150,11 @@ interface Part {
 }
 
 /** Runs one function on decoded input. */
-type Invoke = (name: string, input: unknown) => Stream.Stream<Part, AppFailed, Context>
+type Invoke = (
+  name: string,
+  input: unknown,
+  resolveFile: RunOptions["resolveFile"]
+) => Stream.Stream<Part, AppFailed, Context>
 
 /**
  * Any app that can be hosted.
@@ -429,6 +435,59 @@ export const toNodeModule = <A extends App.Any, R, E>(
   }) as unknown as NodeModule.NodeModule<A>
 
 /**
+ * Hosts a module that was written for the platform's Node runtime, with zod and the platform's own `File`, as it is.
+ *
+ * Its functions are the public methods of its class `App` for which it exports both schemas, and it is set up, called,
+ * cancelled and unloaded as the platform does it: inputs are validated and completed by its schemas; each value of a
+ * generator replaces the output; where a run is interrupted, `this.context.cancelRequested` is set, `onCancel` is called,
+ * and the function has `cancelTimeout` (default 30 seconds) to return before it is left to itself; `unload` is called once
+ * for each `setup` that got through. Outputs are not validated, as on the platform. Files are URLs in inputs; those that
+ * the host holds itself are paths, which the platform's `File` takes as well. Files in outputs, also `{ path }`, are read
+ * from this machine, unless the caller has given the very path. But since that `File` takes a path for an address, an app
+ * that opens what it is given can be made to open any file of this machine: serve it to no one who may not read them.
+ *
+ * Runs fail with `AppFailed` in the phase `input`, which names the fields, or `run` with the message of what was thrown.
+ * The JSON Schemas are those that zod offers (since 4.2), and allow anything before. Functions that talk over a socket are
+ * left out. What the module writes to the console stays there: it cannot be told which run it belongs to.
+ *
+ * Throws `InvalidRequest` where the module holds no functions.
+ *
+ * @example
+ * ```ts
+ * import { BaseApp, LocalServer } from "effect-inferencesh"
+ * import { z } from "zod"
+ *
+ * // In place of: import * as Shout from "./shout/inference.js"
+ * const Shout = {
+ *   RunInput: z.object({ text: z.string(), times: z.number().int().default(1) }),
+ *   RunOutput: z.object({ text: z.string() }),
+ *   App: class {
+ *     async run(input: { readonly text: string; readonly times: number }) {
+ *       return { text: input.text.toUpperCase().repeat(input.times) }
+ *     }
+ *   }
+ * }
+ *
+ * const server = LocalServer.layerHttpClient({ apps: [BaseApp.fromNodeModule("acme/shout", Shout)] })
+ * ```
+ * @since 0.1.0
+ * @category Node apps
+ */
+export const fromNodeModule = <const M extends NodeModule.Any>(
+  name: string,
+  module: M,
+  options: { readonly cancelTimeout?: Duration.DurationInput } = {}
+): BaseApp<NodeModule.Contract<M>, never> => {
+  const { app, open } = NodeHost.make(
+    name,
+    Object.fromEntries(Object.entries(module)),
+    options.cancelTimeout ?? "30 seconds"
+  )
+  // The functions are found by the rules that the type follows.
+  return { [TypeId]: TypeId, app: app as NodeModule.Contract<M>, concurrency: 1, open }
+}
+
+/**
  * Whether a value is an app that can be hosted.
  *
  * @since 0.1.0
@@ -507,7 +566,8 @@ const instance = <A extends App.Any, R>(
         const input = yield* Effect.mapError(read(signature.input), misfit(app, "input"))
         yield* permit
         let empty = true
-        return invoke(name, options.resolveFile ? mapFiles(input, options.resolveFile) : input).pipe(
+        const { resolveFile } = options
+        return invoke(name, resolveFile ? mapFiles(input, resolveFile) : input, resolveFile).pipe(
           Stream.mapEffect(({ value, last }) => {
             empty = false
             return Effect.mapBoth(write(signature.output)(value), {

@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"
-import type * as Types from "effect/Types"
 import type * as App from "./App.js"
 import type * as BaseApp from "./BaseApp.js"
 import type { Issue } from "./InferenceError.js"
@@ -114,19 +113,17 @@ export type PascalCase<Name extends string> = Name extends `${infer Head}_${infe
  * @since 0.1.0
  * @category models
  */
-export type NodeModule<A extends App.Any> = Types.Simplify<
-  { readonly App: new () => NodeApp<A> } & {
-    readonly [Name in App.FunctionName<A> as `${PascalCase<Name>}Input`]: NodeSchema<
-      Schema.Schema.Encoded<A["functions"][Name]["input"]>
-    >
-  } & {
-    readonly [Name in App.FunctionName<A> as `${PascalCase<Name>}Output`]: NodeSchema<
-      Schema.Schema.Encoded<A["functions"][Name]["output"]>
-    >
-  } & (unknown extends Schema.Schema.Type<A["setup"]>
-      ? unknown
-      : { readonly AppSetup: NodeSchema<Schema.Schema.Encoded<A["setup"]>> })
->
+export type NodeModule<A extends App.Any> = { readonly App: new () => NodeApp<A> } & {
+  readonly [Name in App.FunctionName<A> as `${PascalCase<Name>}Input`]: NodeSchema<
+    Schema.Schema.Encoded<A["functions"][Name]["input"]>
+  >
+} & {
+  readonly [Name in App.FunctionName<A> as `${PascalCase<Name>}Output`]: NodeSchema<
+    Schema.Schema.Encoded<A["functions"][Name]["output"]>
+  >
+} & (unknown extends Schema.Schema.Type<A["setup"]>
+    ? unknown
+    : { readonly AppSetup: NodeSchema<Schema.Schema.Encoded<A["setup"]>> })
 
 /**
  * Any module that could be one: the functions of its class `App` are those for which it exports schemas, made with zod.
@@ -164,7 +161,7 @@ export type FunctionName<M extends Any> = {
  */
 export type Contract<M extends Any> = App.App<
   [FunctionName<M>] extends [never]
-    ? App.Signatures
+    ? { readonly [name: string]: App.Signature<Schema.Schema<unknown>, Schema.Schema<unknown>> }
     : {
         readonly [Name in FunctionName<M>]: App.Signature<
           Schema.Schema<Accepted<Exported<M, `${PascalCase<Name>}Input`>>, unknown>,

@@ -158,9 +158,9 @@ const makeHost = <R, E>({ app, start, layer }: Options<R, E>) => {
 const promise = async <A, E>(effect: Effect.Effect<A, E>): Promise<A> =>
   Either.getOrThrowWith(await Effect.runPromise(Effect.either(effect)), (error) => error)
 
-const reserved = new Set(["constructor", "setup", "unload", "onCancel", "context", "then"])
+export const reserved = new Set(["constructor", "setup", "unload", "onCancel", "context", "then"])
 
-const pascalCase = (name: string) =>
+export const pascalCase = (name: string) =>
   name
     .split("_")
     .map((word) => word.slice(0, 1).toUpperCase() + word.slice(1))

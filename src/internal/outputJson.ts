@@ -3,6 +3,7 @@ import type * as File from "../File.js"
 import { AppFailed, type FileError } from "../InferenceError.js"
 import { withFilesReplaced } from "./payload.js"
 import { isTooDeep, maxDepth } from "./server/depth.js"
+import { dotted } from "./server/issues.js"
 
 /**
  * The JSON of an app's output, with its files replaced. What is no JSON must fail here: whoever writes it later is not to
@@ -15,11 +16,7 @@ export const outputJson = <R>(
 ): Effect.Effect<unknown, AppFailed | FileError, R> => {
   const failed = (detail: string) => new AppFailed({ app, phase: "output", detail })
   return withFilesReplaced(app, output, replace).pipe(
-    Effect.catchTag("InvalidRequest", ({ issues }) =>
-      Effect.fail(
-        failed(issues.map(({ path, message }) => [path.join("."), message].filter(Boolean).join(": ")).join("; "))
-      )
-    ),
+    Effect.catchTag("InvalidRequest", ({ issues }) => Effect.fail(failed(dotted(issues)))),
     // What the output's own `toJSON` throws, and the overflow of the stack.
     Effect.catchAllDefect((defect) => Effect.fail(failed(defect instanceof Error ? defect.message : String(defect)))),
     Effect.filterOrFail(

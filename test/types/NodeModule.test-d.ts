@@ -8,6 +8,7 @@ import * as BaseApp from "effect-inferencesh/BaseApp"
 import type * as NodeModule from "effect-inferencesh/NodeModule"
 import * as OutputMeta from "effect-inferencesh/OutputMeta"
 import { describe, expectTypeOf, it } from "vitest"
+import { z } from "zod"
 
 class Gpu extends Context.Tag("test/Gpu")<Gpu, { readonly name: string }>() {}
 
@@ -66,5 +67,59 @@ describe("BaseApp.toNodeModule", () => {
     BaseApp.toNodeModule(several, NodeContext.layer)
     // @ts-expect-error there is no file system
     BaseApp.toNodeModule(several, Layer.succeed(Gpu, { name: "gpu" }))
+  })
+})
+
+describe("BaseApp.fromNodeModule", () => {
+  class App {
+    async setup(_config: unknown) {}
+    async run(input: { readonly text: string; readonly times: number }) {
+      return { text: input.text.repeat(input.times) }
+    }
+    async *removeBg() {
+      yield { count: 1 }
+    }
+    async internal() {}
+  }
+  const RunInput = z.object({ text: z.string(), times: z.number().default(2) })
+  const RunOutput = z.object({ text: z.string(), file: z.any() })
+  const RemoveBgInput = z.object({})
+  const RemoveBgOutput = z.object({ count: z.number() })
+  const AppSetup = z.object({ model: z.string().default("small") })
+
+  it("types the functions for which there are schemas, as callers see them", () => {
+    const { app } = BaseApp.fromNodeModule("acme/a", {
+      App,
+      RunInput,
+      RunOutput,
+      RemoveBgInput,
+      RemoveBgOutput,
+      AppSetup
+    })
+    expectTypeOf<AppContract.FunctionName<typeof app>>().toEqualTypeOf<"run" | "removeBg">()
+    expectTypeOf<AppContract.Input<typeof app>>().toEqualTypeOf<{ text: string; times?: number | undefined }>()
+    expectTypeOf<AppContract.Output<typeof app, "removeBg">>().toEqualTypeOf<{ count: number }>()
+    expectTypeOf<AppContract.Setup<typeof app>>().toEqualTypeOf<{ model?: string | undefined }>()
+  })
+
+  it("allows anything of a module of which nothing is known", () => {
+    const module: NodeModule.Any = { App }
+    const hosted = BaseApp.fromNodeModule("acme/a", module)
+    expectTypeOf<AppContract.FunctionName<typeof hosted.app>>().toEqualTypeOf<string>()
+    expectTypeOf<AppContract.Input<typeof hosted.app, "whatever">>().toEqualTypeOf<unknown>()
+    expectTypeOf<BaseApp.Requirements<typeof hosted>>().toEqualTypeOf<never>()
+    // As JavaScript that is imported.
+    const { app } = BaseApp.fromNodeModule("acme/a", JSON.parse("{}"))
+    expectTypeOf<AppContract.Input<typeof app, "whatever">>().toEqualTypeOf<unknown>()
+    expectTypeOf<AppContract.Output<typeof app, "whatever">>().toEqualTypeOf<unknown>()
+  })
+
+  it("takes what toNodeModule gives", () => {
+    const { app } = BaseApp.fromNodeModule("acme/several", BaseApp.toNodeModule(several, layer))
+    expectTypeOf<AppContract.FunctionName<typeof app>>().toEqualTypeOf<"run" | "removeBg" | "add_frame">()
+    expectTypeOf<AppContract.Input<typeof app>>().toEqualTypeOf<{
+      readonly prompt: string
+      readonly times?: number | undefined
+    }>()
   })
 })
