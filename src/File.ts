@@ -403,6 +403,44 @@ export const File: Schema.Schema<File, string | { readonly [key: string]: unknow
   }
 ).annotations({ identifier: "File", jsonSchema: { type: "string", format: "file" } })
 
+const ofMedia = (contentMediaType: string): typeof File =>
+  File.annotations({ jsonSchema: { type: "string", format: "file", contentMediaType } })
+
+/**
+ * {@link File}, for a field that holds an image: so says its JSON Schema, from which forms and models choose what to give.
+ * What the file really is, is not looked at.
+ *
+ * @example
+ * ```ts
+ * import { Schema } from "effect"
+ * import { App, File } from "effect-inferencesh"
+ *
+ * const Upscale = App.make("acme/upscaler", {
+ *   input: { image: File.image.annotations({ description: "What to enlarge" }), mask: Schema.optional(File.image) },
+ *   output: { images: Schema.Array(File.image) }
+ * })
+ * ```
+ * @since 0.1.0
+ * @category schemas
+ */
+export const image = ofMedia("image/*")
+
+/**
+ * {@link File}, for a field that holds a video. As {@link image}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const video = ofMedia("video/*")
+
+/**
+ * {@link File}, for a field that holds sound. As {@link image}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const audio = ofMedia("audio/*")
+
 /**
  * Whether a file is at an address that an app can fetch, so that it need not be uploaded.
  *
