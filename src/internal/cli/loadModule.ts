@@ -1,6 +1,6 @@
 /** Finds what a user's module has to serve. */
 import { createRequire } from "node:module"
-import { resolve } from "node:path"
+import { basename, dirname, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import * as FileSystem from "@effect/platform/FileSystem"
 import type * as HttpClient from "@effect/platform/HttpClient"
@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import type * as AgentConfig from "../../AgentConfig.js"
 import type * as App from "../../App.js"
 import * as BaseApp from "../../BaseApp.js"
+import type * as NodeModule from "../../NodeModule.js"
 import { messageOf } from "../failure.js"
 import { isJsonObject, type Json } from "../wire.js"
 
@@ -58,6 +59,29 @@ const appsOf = (module: Json): Loaded["apps"] => Array.from(new Set(Object.value
 // Their configurations are checked when they are served.
 const isAgents = (u: unknown): u is Loaded["agents"] => isJsonObject(u) && Object.values(u).every(isJsonObject)
 
+const isNodeModule = (module: Json): module is Json & NodeModule.Any => typeof module.App === "function"
+
+/** What the platform knows a Node app by: what its `inf.yml` says, or the folder that it is in. */
+const nameOf = (file: string): Effect.Effect<string, never, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const text = yield* Effect.orElseSucceed(fs.readFileString(resolve(dirname(file), "inf.yml")), () => "")
+    const field = (key: string) => new RegExp(`^${key}:\\s*["']?([\\w.-]+)`, "m").exec(text)?.[1]
+    return `${field("namespace") ?? "local"}/${field("name") ?? basename(dirname(file))}`
+  })
+
+/** The apps in a module of either kind. */
+const found = (file: string, module: Json) =>
+  Effect.gen(function* () {
+    const apps = appsOf(module)
+    if (apps.length > 0 || !isNodeModule(module)) return apps
+    const name = yield* nameOf(file)
+    return yield* Effect.try({
+      try: () => [BaseApp.fromNodeModule(name, module)],
+      catch: (error) => new BadModule({ message: `${file} cannot be served: ${messageOf(error)}` })
+    })
+  })
+
 const isLayer = (u: unknown): u is Loaded["layer"] => Layer.isLayer(u)
 
 export const loadModule = (path: string): Effect.Effect<Loaded, BadModule, FileSystem.FileSystem> =>
@@ -70,7 +94,7 @@ export const loadModule = (path: string): Effect.Effect<Loaded, BadModule, FileS
       return yield* new BadModule({ message: `${file} is no file: name the module in it.` })
     if (isTypeScript(file)) yield* withTsx(file)
     const module = yield* load(file)
-    const apps = appsOf(module)
+    const apps = yield* found(file, module)
     if (apps.length === 0) {
       const names = Object.keys(module)
       const found = names.length === 0 ? "nothing" : names.join(", ")
