@@ -10,6 +10,7 @@ import * as EffectContext from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { identity } from "effect/Function"
 import type * as Layer from "effect/Layer"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
@@ -19,10 +20,11 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as App from "./App.js"
 import type * as File from "./File.js"
-import { AppFailed, type InvalidRequest } from "./InferenceError.js"
+import { AppFailed, type FileError, type InvalidRequest } from "./InferenceError.js"
 import { failed, misfit } from "./internal/appFailed.js"
 import { messageOf } from "./internal/failure.js"
 import { jsonSchemaOf } from "./internal/jsonSchema.js"
+import * as LocalFiles from "./internal/localFiles.js"
 import * as NodeHost from "./internal/nodeHost.js"
 import * as Node from "./internal/nodeModule.js"
 import { scopedPermit } from "./internal/permit.js"
@@ -102,6 +104,11 @@ export interface Service {
   readonly log: (line: string) => Effect.Effect<void>
   /** What else the host knows of the run: the app, the function. */
   readonly metadata: { readonly [key: string]: unknown }
+  /**
+   * A file on the disk of this machine, for programs that take paths. One at an address is fetched, once; it is there until the run
+   * ends. Fails with `FileError`, also where the app was started without a `FileSystem`, a `Path` and an `HttpClient`.
+   */
+  readonly localFile: (file: File.File) => Effect.Effect<File.Local, FileError>
 }
 
 /**
@@ -553,6 +560,7 @@ const instance = <A extends App.Any, R>(
     const invoke = yield* self.open(config)
     const semaphore = yield* Effect.makeSemaphore(self.concurrency)
     const permit = scopedPermit(semaphore)
+    const makeLocalFiles = yield* LocalFiles.make
 
     const run = (
       options: RunOptions,
@@ -565,9 +573,18 @@ const instance = <A extends App.Any, R>(
       const outputs = Effect.gen(function* () {
         const input = yield* Effect.mapError(read(signature.input), misfit(app, "input"))
         yield* permit
+        const files = yield* makeLocalFiles
         let empty = true
-        const { resolveFile } = options
-        return invoke(name, resolveFile ? mapFiles(input, resolveFile) : input, resolveFile).pipe(
+        const { resolveFile = identity } = options
+        const here = mapFiles(input, (file) => files.lazily(resolveFile(file)))
+        return invoke(name, here, resolveFile).pipe(
+          Stream.provideService(Context, {
+            taskId: options.taskId ?? "local",
+            sessionId: options.sessionId,
+            log: options.log ?? Effect.logInfo,
+            metadata: options.metadata ?? { app: app.name, function: name },
+            localFile: options.localFile ?? files.localFile
+          }),
           Stream.mapEffect(({ value, last }) => {
             empty = false
             return Effect.mapBoth(write(signature.output)(value), {
@@ -586,12 +603,7 @@ const instance = <A extends App.Any, R>(
           )
         )
       })
-      return Stream.provideService(Stream.unwrapScoped(outputs), Context, {
-        taskId: options.taskId ?? "local",
-        sessionId: options.sessionId,
-        log: options.log ?? Effect.logInfo,
-        metadata: options.metadata ?? { app: app.name, function: name }
-      })
+      return Stream.unwrapScoped(outputs)
     }
 
     const runParts = (input: unknown, options: RunOptions = {}) =>

@@ -98,6 +98,8 @@ export interface Local extends File {
 export type Source =
   | { readonly _tag: "Path"; readonly path: string }
   | { readonly _tag: "Uri"; readonly uri: string }
+  /** At an address, and read from this machine once it was fetched. */
+  | { readonly _tag: "Fetched"; readonly uri: string; readonly stream: Stream.Stream<Uint8Array, FileError> }
   | { readonly _tag: "Bytes"; readonly bytes: Uint8Array }
   | { readonly _tag: "Blob"; readonly blob: Blob }
   | { readonly _tag: "Stream"; readonly stream: Stream.Stream<Uint8Array, FileError> }
@@ -271,6 +273,7 @@ export const localStream = (file: File): Stream.Stream<Uint8Array, FileError, Fi
         (error) => new FileError({ file: file.filename ?? "blob", reason: "Read", detail: String(error) })
       )
     case "Stream":
+    case "Fetched":
       return source.stream
     case "Path":
       return Stream.unwrap(
@@ -317,7 +320,8 @@ export const exists = (
       Effect.mapError(fs.exists(source.path), (error) => fromPlatformError(error, source.path))
     )
   }
-  if (source._tag !== "Uri" || source.uri.startsWith("data:")) return Effect.succeed(true)
+  if ((source._tag !== "Uri" && source._tag !== "Fetched") || source.uri.startsWith("data:"))
+    return Effect.succeed(true)
   return Effect.flatMap(HttpClient.HttpClient, (client) =>
     Download.open(client, source.uri).pipe(
       Effect.scoped,
@@ -448,5 +452,5 @@ export const audio = ofMedia("audio/*")
  */
 export const isRemote = (file: File): boolean => {
   const source = file[TypeId]
-  return source._tag === "Uri" && !source.uri.startsWith("data:")
+  return source._tag === "Fetched" || (source._tag === "Uri" && !source.uri.startsWith("data:"))
 }
