@@ -96,6 +96,21 @@ const failure = (script: Http.Answer, options?: Partial<Llm.OpenAiOptions>) => {
   })
 }
 
+/** Events that are sent after some time of the test's clock. */
+const later = (time: Duration.DurationInput, ...data: ReadonlyArray<unknown>) =>
+  Stream.fromEffect(Effect.delay(Effect.succeed(new TextEncoder().encode(events(...data))), time))
+
+/** What an effect comes to, and what it logs by the way. */
+const withLog = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
+  const logged: Array<string> = []
+  const logger = Logger.make(({ message, logLevel }) => void logged.push([logLevel.label, message].flat().join(" ")))
+  return effect.pipe(
+    Logger.withMinimumLogLevel(LogLevel.Debug),
+    Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+    Effect.map((value) => ({ value, logged }))
+  )
+}
+
 /** Runs an effect to its end with the test clock moved as far as it takes. */
 const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>, time: Duration.DurationInput = "1 hour") =>
   Effect.gen(function* () {
@@ -845,8 +860,6 @@ describe("what Llm.openAi makes of a stream", () => {
         Stream.repeat(Schedule.spaced("1 second")),
         Stream.encodeText
       )
-      const later = (time: Duration.DurationInput, ...data: ReadonlyArray<unknown>) =>
-        Stream.fromEffect(Effect.delay(Effect.succeed(new TextEncoder().encode(events(...data))), time))
       const usage = { prompt_tokens: 1, completion_tokens: 6 }
       const begun = Stream.concat(
         later(0, chunk({ content: "a" })),
@@ -870,15 +883,49 @@ describe("what Llm.openAi makes of a stream", () => {
     })
   )
 
-  it.effect("an answer that goes on after its end was told is waited for as long as it does", () =>
+  it.effect("an answer of a server that tells an end with each piece is waited for", () =>
     Effect.gen(function* () {
-      const words = Stream.fromIterable(["a", "b", "c"]).pipe(
-        Stream.mapEffect((content) => Effect.delay(Effect.succeed(events(chunk({ content }, "stop"))), "2 seconds")),
-        Stream.encodeText,
-        Stream.concat(Stream.never)
+      const pieces = Stream.concat(
+        later("4 seconds", chunk({ content: " not" }, "stop")),
+        later("1 minute", chunk({ content: " 42." }, "stop"))
       )
-      assert.strictEqual((yield* inTime(answer(Http.reply(200, words, sse)), "9 seconds")).response, "abc")
+      for (const start of [
+        later(0, chunk({ content: "The answer is" }, "stop")),
+        later(0, chunk({ role: "assistant", content: "" }, "stop"), chunk({ content: "The answer is" }, "stop")),
+        Stream.concat(
+          later(0, chunk({ role: "assistant", content: "" }, "stop")),
+          later("4 seconds", chunk({ content: "The answer is" }, "stop"))
+        )
+      ]) {
+        const { response } = yield* inTime(answer(Http.reply(200, Stream.concat(start, pieces), sse)))
+        assert.strictEqual(response, "The answer is not 42.")
+      }
     })
+  )
+
+  it.effect(
+    "an answer whose end was told with its first words is complete after some silence, which is in the log",
+    () =>
+      Effect.gen(function* () {
+        const open = Http.stalled(events(chunk({ content: "a" }, "stop")), sse)
+        const { value, logged } = yield* withLog(inTime(answer(open), "30 seconds"))
+        assert.strictEqual(value.response, "a")
+        assert.strictEqual(logged.length, 1)
+        assert.match(String(logged[0]), /^DEBUG .*30 seconds/)
+      })
+  )
+
+  it.effect(
+    "an answer that went on after its end was told is complete where the server closes or is idle, not where it breaks",
+    () =>
+      Effect.gen(function* () {
+        const text = events(chunk({ content: "a" }, "stop"), chunk({ content: "b" }, "stop"))
+        assert.strictEqual((yield* answer(Http.reply(200, text, sse))).response, "ab")
+        const { value, logged } = yield* withLog(inTime(answer(Http.stalled(text, sse)), "5 minutes"))
+        assert.strictEqual(value.response, "ab")
+        assert.match(String(logged[0]), /^DEBUG /)
+        assert.include((yield* failure(Http.broken(text, sse))).error.detail, "lost its connection")
+      })
   )
 
   it.effect("only the wait for the server counts against an answer whose end was told, not who takes it", () =>

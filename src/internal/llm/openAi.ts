@@ -43,6 +43,9 @@ const excerpt = (text: string): string => text.slice(0, 200)
 /** How long a server may be silent after the end of an answer, in milliseconds: some neither mark the end of the reply nor close. */
 const patienceAfterEnd = 3000
 
+/** The same where nothing was said before: some servers tell an end with each piece, and this may be the first of them. */
+const patienceAfterEarlyEnd = 30_000
+
 const failed = (app: string, detail: string) => new AppFailed({ app, phase: "run", detail })
 
 /** The failure that a reply tells of in its body, after a status that promised success. */
@@ -73,6 +76,8 @@ export const run = (
       let reply = Reply.nothing
       let isDone = false
       let lastAt = sentAt
+      // None before an end was told, and none after one that was not the end: the idle timeout alone holds then.
+      let patience: number | undefined
       let waitedAfterEnd = 0
 
       const take = (data: unknown, event?: string): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> =>
@@ -82,8 +87,10 @@ export const run = (
           if (!isJsonObject(data)) return []
           const before = reply
           reply = Reply.read(before, data, lastAt)
+          const isEnd = before.stopReason === undefined && reply.stopReason !== undefined
+          if (isEnd) patience = before.output === Reply.nothing.output ? patienceAfterEarlyEnd : patienceAfterEnd
           if (reply.output === before.output) return []
-          waitedAfterEnd = 0
+          if (!isEnd) patience = undefined
           return [Reply.partial(reply, idsOf)]
         })
 
@@ -104,13 +111,13 @@ export const run = (
         pull,
         Option.match({ onNone: () => Effect.succeed(Chunk.empty<Uint8Array>()), onSome: Effect.fail })
       )
+      const logSilence = (time: string) =>
+        Effect.logDebug(`the model's server neither went on nor closed in ${time}: the reply is taken as complete`)
       const next = Effect.gen(function* () {
-        if (reply.stopReason === undefined) return yield* pull
+        if (patience === undefined) return yield* pull
         const from = yield* Clock.currentTimeMillis
-        const chunk = yield* Effect.timeoutFail(pull, {
-          duration: patienceAfterEnd - waitedAfterEnd,
-          onTimeout: () => Option.none()
-        })
+        const silence = Effect.zipRight(logSilence(`${patience / 1000} seconds`), Effect.fail(Option.none()))
+        const chunk = yield* Effect.raceFirst(pull, Effect.delay(silence, patience - waitedAfterEnd))
         waitedAfterEnd += (yield* Clock.currentTimeMillis) - from
         return chunk
       })
@@ -119,8 +126,14 @@ export const run = (
 
       const streamed = all.pipe(
         frames("sse"),
-        // After the model has finished only the usage may follow: without it the answer is no less complete.
-        Stream.catchAll((error) => (reply.stopReason === undefined ? Stream.fail(error) : Stream.empty)),
+        Stream.catchAll((error) => {
+          // After the model has finished only the usage may follow: without it the answer is no less complete.
+          if (patience !== undefined) return Stream.empty
+          const isIdle = error._tag === "TransportError" && error.reason === "Idle"
+          return isIdle && reply.stopReason !== undefined
+            ? Stream.execute(logSilence("the idle timeout"))
+            : Stream.fail(error)
+        }),
         Stream.takeUntil(isDoneMark),
         Stream.mapConcatEffect(handle)
       )
