@@ -911,7 +911,7 @@ describe("what Llm.openAi makes of a stream", () => {
         const { value, logged } = yield* withLog(inTime(answer(open), "30 seconds"))
         assert.strictEqual(value.response, "a")
         assert.strictEqual(logged.length, 1)
-        assert.match(String(logged[0]), /^DEBUG .*30 seconds/)
+        assert.match(String(logged[0]), /^DEBUG .*taken as the whole reply/)
       })
   )
 
@@ -1037,6 +1037,33 @@ describe("what Llm.openAi makes of a reply that is no stream", () => {
       const failed = Http.reply(200, '{"error": "no credit"}', sse)
       assert.include((yield* failure(failed)).error.detail, "no credit")
     })
+  )
+
+  it.effect(
+    "a whole completion is taken though the connection stays open or breaks, also where it comes in pieces",
+    () =>
+      Effect.gen(function* () {
+        const text = JSON.stringify(completion({ content: 'Hello {"a": {}}' }))
+        const cut = text.indexOf("}") + 1
+        const slow = Stream.make(text.slice(0, cut), text.slice(cut, -1), text.slice(-1)).pipe(
+          Stream.rechunk(1),
+          Stream.mapEffect((part) => Effect.delay(Effect.succeed(part), "10 seconds")),
+          Stream.encodeText,
+          Stream.concat(Stream.never)
+        )
+        for (const [script, time, options] of [
+          [Http.stalled(text), "3 seconds", {}],
+          [Http.stalled(text), "1 second", { idleTimeout: "1 second" }],
+          [Http.broken(text), 0, {}],
+          [Http.reply(200, slow), "33 seconds", {}]
+        ] as const) {
+          const output = (yield* inTime(over([script], options).ask(), time)).at(-1)
+          assert.strictEqual(output?.response, 'Hello {"a": {}}')
+          assert.notStrictEqual(output?.usage?.timeToFirstToken, 33)
+        }
+        const { error } = yield* failure(Http.stalled('{"error": "no credit"}'))
+        assert.include(error.detail, "no credit")
+      })
   )
 
   it.effect("what is no completion is said to be none", () =>

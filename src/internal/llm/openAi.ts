@@ -8,9 +8,10 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { type ApiFailure, AppFailed, type FileError, TransportError } from "../../InferenceError.js"
 import type * as Llm from "../../Llm.js"
-import { readText } from "../bytes.js"
+import { concat, readText } from "../bytes.js"
 import * as Failure from "../failure.js"
 import { defaultMaxLineBytes, type Frame, frames } from "../framing.js"
+import { parsed } from "../functionCall.js"
 import * as Metrics from "../metrics.js"
 import { isJsonObject, type Json } from "../wire.js"
 import { callIds } from "./callIds.js"
@@ -111,42 +112,59 @@ export const run = (
         pull,
         Option.match({ onNone: () => Effect.succeed(Chunk.empty<Uint8Array>()), onSome: Effect.fail })
       )
-      const logSilence = (time: string) =>
-        Effect.logDebug(`the model's server neither went on nor closed in ${time}: the reply is taken as complete`)
-      const next = Effect.gen(function* () {
+      const logSilence = Effect.logDebug(
+        "the model's server neither went on nor closed: what it sent is taken as the whole reply"
+      )
+      const end = Effect.zipRight(logSilence, Effect.fail(Option.none()))
+      /** The next bytes, or the end after some silence, if all of the reply is there then. */
+      const next = (silence: number, isWhole: () => boolean) =>
+        Effect.raceFirst(
+          pull,
+          Effect.delay(
+            Effect.suspend(() => (isWhole() ? end : Effect.never)),
+            silence
+          )
+        )
+      const bytesFrom = (more: typeof pull) =>
+        Chunk.isEmpty(start)
+          ? Stream.empty
+          : Stream.concat(Stream.fromChunk(start), Stream.repeatEffectChunkOption(more))
+
+      const nextEvents = Effect.gen(function* () {
         if (patience === undefined) return yield* pull
         const from = yield* Clock.currentTimeMillis
-        const silence = Effect.zipRight(logSilence(`${patience / 1000} seconds`), Effect.fail(Option.none()))
-        const chunk = yield* Effect.raceFirst(pull, Effect.delay(silence, patience - waitedAfterEnd))
+        const chunk = yield* next(patience - waitedAfterEnd, () => true)
         waitedAfterEnd += (yield* Clock.currentTimeMillis) - from
         return chunk
       })
-      const rest = Chunk.isEmpty(start) ? Stream.empty : Stream.repeatEffectChunkOption(next)
-      const all = Stream.concat(Stream.fromChunk(start), rest)
 
-      const streamed = all.pipe(
+      const streamed = bytesFrom(nextEvents).pipe(
         frames("sse"),
         Stream.catchAll((error) => {
           // After the model has finished only the usage may follow: without it the answer is no less complete.
           if (patience !== undefined) return Stream.empty
           const isIdle = error._tag === "TransportError" && error.reason === "Idle"
-          return isIdle && reply.stopReason !== undefined
-            ? Stream.execute(logSilence("the idle timeout"))
-            : Stream.fail(error)
+          return isIdle && reply.stopReason !== undefined ? Stream.execute(logSilence) : Stream.fail(error)
         }),
         Stream.takeUntil(isDoneMark),
         Stream.mapConcatEffect(handle)
       )
 
       const whole = Effect.gen(function* () {
-        const text = yield* readText(all, defaultMaxLineBytes)
-        const data = yield* Effect.orElseSucceed(
-          Effect.try((): unknown => JSON.parse(text)),
-          () => undefined
+        const parts: Array<Uint8Array> = []
+        const isWhole = () => isJsonObject(parsed(new TextDecoder().decode(concat(parts))))
+        const keep = (part: Uint8Array) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            parts.push(part)
+            lastAt = now
+          })
+        const bytes = bytesFrom(next(patienceAfterEnd, isWhole)).pipe(
+          Stream.tap(keep),
+          Stream.catchAll((error) => (isWhole() ? Stream.empty : Stream.fail(error)))
         )
-        lastAt = yield* Clock.currentTimeMillis
+        const data = parsed(yield* readText(bytes, defaultMaxLineBytes))
         yield* take(data)
-        isDone = data !== undefined
+        isDone = isJsonObject(data)
       })
 
       const finish = Effect.gen(function* () {
