@@ -755,6 +755,101 @@ describe("what Llm.openAi makes of a stream", () => {
     })
   )
 
+  it.effect(
+    "white space after the arguments of a call begins no other, and a call that is told again is not made again",
+    () =>
+      Effect.gen(function* () {
+        const piece = (args: unknown, id: string | undefined = "x") => toolCalls(call(0, id, "f", args))
+        for (const pieces of [
+          [piece('{"a":'), piece("1}"), piece("\n")],
+          [piece('{"a":'), piece("1}"), piece('{"a": 1}')],
+          [piece({ a: 1 }), piece({ a: 1 })],
+          [toolCalls(call(undefined, "x", "f", { a: 1 })), toolCalls(call(undefined, "x", "f", { a: 1 }))]
+        ]) {
+          const { toolCalls: calls } = yield* answer(stream(...pieces, chunk({}, "tool_calls")))
+          assert.deepStrictEqual(calls, [{ id: "x", name: "f", arguments: { a: 1 } }])
+        }
+        const nameless = yield* answer(stream(piece('{"a":', ""), piece("1}", ""), piece("\n", ""), chunk({}, "stop")))
+        assert.deepStrictEqual(nameless.toolCalls, [{ id: "call_1", name: "f", arguments: { a: 1 } }])
+      })
+  )
+
+  it.effect("a call that is told again does not follow the end of an answer", () =>
+    Effect.gen(function* () {
+      const told = toolCalls(call(0, "x", "f", { a: 1 }))
+      const again = { choices: [{ delta: { tool_calls: [call(0, "x", "f", { a: 1 })] }, finish_reason: "tool_calls" }] }
+      const open = Http.stalled(events(told, again, again), sse)
+      assert.strictEqual((yield* inTime(answer(open), "3 seconds")).toolCalls?.length, 1)
+    })
+  )
+
+  it.effect("equal calls are both made where they have no id, or not the same index", () =>
+    Effect.gen(function* () {
+      for (const calls of [
+        [call(0, undefined, "f", { a: 1 }), call(0, undefined, "f", { a: 1 })],
+        [call(0, "x", "f", { a: 1 }), call(1, "x", "f", { a: 1 })]
+      ]) {
+        assert.strictEqual((yield* answer(stream(toolCalls(...calls), chunk({}, "tool_calls")))).toolCalls?.length, 2)
+      }
+    })
+  )
+
+  it.effect("the names of the tools tell how the names of calls belong together", () =>
+    Effect.gen(function* () {
+      const a = '{"a":1}'
+      for (const [tools, pieces, expected] of [
+        [
+          ["ping", "pong"],
+          [call(0, "c1", "ping", ""), call(0, undefined, "pong", a)],
+          ["ping", "pong"]
+        ],
+        [["get_weather"], [call(0, "c1", "get_", ""), call(0, undefined, "weather", a)], ["get_weather"]],
+        [["get_weather", "get"], [call(0, "c1", "get", ""), call(0, undefined, "_weather", a)], ["get_weather"]],
+        [["get_weather", "weather"], [call(0, "c1", "get_", ""), call(0, undefined, "weather", a)], ["get_weather"]],
+        [["get_weather"], [call(0, "c1", "get", ""), call(0, undefined, "get_weather", a)], ["get_weather"]],
+        [
+          ["get", "get_weather"],
+          [call(0, "c1", "get", ""), call(0, undefined, "get_weather", a)],
+          ["get", "get_weather"]
+        ],
+        [
+          ["get_weather"],
+          [call(0, "x", "get_", ""), call(0, "x", "weather", '{"a"'), call(0, "x", undefined, ":1}")],
+          ["get_weather"]
+        ],
+        [
+          ["get_the_weather"],
+          [call(0, "x", "get_", ""), call(0, "x", "the_", ""), call(0, "x", "weather", a)],
+          ["get_the_weather"]
+        ],
+        [
+          ["get_weather"],
+          [call(undefined, undefined, "get_", ""), call(undefined, undefined, "weather", a)],
+          ["get_weather"]
+        ],
+        [["get_weather"], [call(0, "x", "get", ""), call(0, "x", "get_weather", a)], ["get_weather"]],
+        [
+          ["ping", "pong"],
+          [call(0, "x", "ping", ""), call(0, "x", "pong", a)],
+          ["ping", "pong"]
+        ],
+        [["other"], [call(0, "c1", "get_", ""), call(0, undefined, "weather", a)], ["get_weather"]],
+        [["get_weather"], [call(0, "c1", "get_", ""), call(0, "c2", "weather", a)], ["get_", "weather"]]
+      ] as const) {
+        const input = { tools: tools.map((name) => ({ name })) }
+        const { toolCalls: calls } = yield* answer(
+          stream(...pieces.map((piece) => toolCalls(piece)), chunk({}, "tool_calls")),
+          input
+        )
+        assert.deepStrictEqual(
+          calls?.map(({ name }) => name),
+          [...expected]
+        )
+        assert.deepStrictEqual(calls?.at(-1)?.arguments, { a: 1 })
+      }
+    })
+  )
+
   it("the conversation is looked through once for the ids in it, and only where there are calls", () => {
     let looks = 0
     const before = Object.defineProperty({ role: "assistant", text: "" }, "toolCalls", {

@@ -74,6 +74,7 @@ export const run = (
       const api = Http.make(yield* HttpClient.HttpClient, options)
       const { bytes, contentType, sentAt } = yield* api.post(yield* bodyOf(app, options, input, api.isOpenAi))
       const idsOf = callIds(input.context)
+      const tools = new Set(input.tools?.map(({ name }) => name))
       let reply = Reply.nothing
       let isDone = false
       let lastAt = sentAt
@@ -87,7 +88,7 @@ export const run = (
           if (failure !== undefined) return yield* Effect.fail(failure)
           if (!isJsonObject(data)) return []
           const before = reply
-          reply = Reply.read(before, data, lastAt)
+          reply = Reply.read(before, data, lastAt, tools)
           const isEnd = before.stopReason === undefined && reply.stopReason !== undefined
           if (isEnd) patience = before.output === Reply.nothing.output ? patienceAfterEarlyEnd : patienceAfterEnd
           if (reply.output === before.output) return []
