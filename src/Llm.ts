@@ -332,7 +332,10 @@ export interface OpenAiOptions {
   readonly baseUrl?: string | undefined
   /** It is sent to the origin of `baseUrl` and nowhere else. A server of one's own may need none. */
   readonly apiKey?: Redacted.Redacted<string> | undefined
-  /** Further headers. Values of 8 characters or more are kept out of errors and logs, as the key is. */
+  /**
+   * Further headers. Values of 8 characters or more are kept out of errors and logs, as the key is, except those of `accept`,
+   * `content-type`, `user-agent`, `http-referer` and `x-title`.
+   */
   readonly headers?: Headers.Input | undefined
   /** Further fields of the body of each request. They win over those that are made of the input. */
   readonly body?: { readonly [field: string]: unknown } | undefined

@@ -1331,6 +1331,21 @@ describe("secrets that a server tells back to Llm.openAi", () => {
     })
   )
 
+  it.effect("do not include headers that are no secret", () =>
+    Effect.gen(function* () {
+      const headers = {
+        Accept: "application/json",
+        "Content-Type": "application/json",
+        "User-Agent": "acme-chat/1.0",
+        "HTTP-Referer": "https://acme.test",
+        "X-Title": "Acme Chat"
+      }
+      const said = `${Object.values(headers).join(", ")} is not allowed`
+      const { error } = yield* failure(Http.json({ error: { message: said } }, 400), { headers })
+      assert.include(error.detail, said)
+    })
+  )
+
   it.effect("are taken out also where they are written in JSON with more escapes than it takes", () =>
     Effect.gen(function* () {
       const secret = "abcdef/0123+4567&89=="
