@@ -354,12 +354,12 @@ export interface OpenAiOptions {
  * are streamed; servers that answer all at once do too.
  *
  * Images go along by their URL, or with their bytes where they are not at an `http(s)` address. Other files are read, and written
- * into the message as text. Earlier reasoning is not sent back.
+ * into the message as text. A file that is in two fields of the input is sent once. Earlier reasoning is not sent back.
  *
  * A run fails with `AppFailed`, whose detail is the message and the status that the server gave. It also does for a file of the new
  * message that cannot be read, is neither text nor an image or has more than 20 MiB, for an answer that breaks off, and for one that
- * takes too long. Of such a file in the `context` the model is told the name, and that it cannot be shown. Interrupting a run closes
- * the connection.
+ * takes too long. Of such a file in the `context` the model is told the name, and that it cannot be shown; the log has the reason.
+ * Interrupting a run closes the connection.
  *
  * @example
  * ```ts

@@ -459,6 +459,38 @@ describe("files of earlier messages that Llm.openAi cannot send", () => {
     })
   )
 
+  it.effect("are in the log with the reason, and without the query of their address", () =>
+    Effect.gen(function* () {
+      const { ask } = over((request) =>
+        request.method === "GET" ? Http.reply(403) : stream(chunk({ content: "ok" }, "stop"))
+      )
+      const files = [File.fromUri("https://x.test/gone.txt?sig=hidden")]
+      const { logged } = yield* withLog(ask({ text: "and now?", context: [{ role: "user", text: "look", files }] }))
+      const warnings = logged.filter((line) => line.startsWith("WARN"))
+      assert.strictEqual(warnings.length, 1)
+      assert.include(warnings[0], "https://x.test/gone.txt (403)")
+      assert.notInclude(logged.join("\n"), "hidden")
+    })
+  )
+
+  it.effect("are waited for at the same time, a few of them", () =>
+    Effect.gen(function* () {
+      const { ask, sent } = over((request) =>
+        request.method === "GET" ? Http.after(1000, Http.reply(200, "notes")) : stream(chunk({ content: "ok" }, "stop"))
+      )
+      const context = Array.from({ length: 20 }, (_, i) => ({
+        role: "user",
+        text: "look",
+        files: [File.fromUri(`https://x.test/${i}.txt`)]
+      }))
+      yield* inTime(ask({ text: "and now?", context }))
+      const atOnce = sent.filter(({ at }) => at === 0).length
+      assert.isAbove(atOnce, 1)
+      assert.isBelow(atOnce, 20)
+      assert.strictEqual(JSON.parse(sent.at(-1)?.text ?? "").messages.length, 21)
+    })
+  )
+
   it.effect("still end the run where they come with the new message", () =>
     Effect.gen(function* () {
       const pdf = File.fromBytes(new TextEncoder().encode("%PDF-1.7"), { filename: "r.pdf" })

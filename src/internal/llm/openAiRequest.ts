@@ -9,6 +9,8 @@ import type { Json } from "../wire.js"
 import * as Files from "./openAiFiles.js"
 import { argumentsText } from "./schemas.js"
 
+/** How many messages are made at a time, and how many files are read for each of them. */
+const messageConcurrency = 4
 const fileConcurrency = 4
 
 const callOf = ({ id, name, arguments: args }: Llm.ToolCall): Json => ({
@@ -58,9 +60,14 @@ const messagesOf = (app: string, input: Llm.Input) =>
   Effect.gen(function* () {
     const { systemPrompt = "", context } = input
     const system: ReadonlyArray<Json> = systemPrompt === "" ? [] : [{ role: "system", content: systemPrompt }]
-    const earlier = yield* Effect.forEach(context, (message) =>
-      messageOf(app, message, (_, file) => Effect.succeed(Files.placeholder(file)))
-    )
+    const named = (error: Failed, file: File.File) =>
+      Effect.as(
+        Effect.logWarning("a file of an earlier message cannot be shown to the model:", error.message),
+        Files.placeholder(file)
+      )
+    const earlier = yield* Effect.forEach(context, (message) => messageOf(app, message, named), {
+      concurrency: messageConcurrency
+    })
     const isLeftOut = context.length > 0 && isNothing(input)
     const latest = isLeftOut ? [] : [yield* messageOf(app, input, (error) => Effect.fail(error))]
     return [...system, ...earlier, ...latest]
