@@ -132,6 +132,10 @@ export interface ContextMessage extends Schema.Schema.Type<typeof ContextMessage
  *
  * What is left out is up to the model. `contextSize` is in tokens, 0 for as many as the model takes.
  *
+ * Files come with the new message in three fields. `images` are pictures to look at and `files` anything else, both by their URL
+ * alone. `attachments` are files of either kind with their name, media type and size. The same file may be in `attachments` and in
+ * one of the others: it is one file then, of which the attachment tells more.
+ *
  * @since 0.1.0
  * @category schemas
  */

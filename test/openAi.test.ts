@@ -373,6 +373,43 @@ describe("files that Llm.openAi sends", () => {
     })
   )
 
+  it.effect("a file that a message names in two places is shown once, with all that is known of it", () =>
+    Effect.gen(function* () {
+      const { ask, sent } = over((request) =>
+        request.method === "GET" ? Http.reply(200, "notes") : stream(chunk({ content: "ok" }, "stop"))
+      )
+      const local = File.fromBytes(new TextEncoder().encode("mine"), { filename: "mine.txt" })
+      yield* ask({
+        text: "look",
+        images: ["cat", "dog.png", "plan", "bare"].map((name) => File.fromUri(`https://x.test/${name}`)),
+        files: [File.fromUri("https://x.test/1"), local],
+        attachments: [
+          File.fromUri("https://x.test/1", { filename: "notes.txt", contentType: "text/plain" }),
+          File.fromUri("https://x.test/cat", { filename: "cat.png", contentType: "image/png" }),
+          File.fromUri("https://x.test/plan", { filename: "plan.svg", contentType: "image/svg+xml" }),
+          File.fromUri("https://x.test/bare"),
+          local,
+          File.fromUri("https://x.test/more.txt"),
+          File.fromUri("https://x.test/more.txt")
+        ]
+      })
+      assert.deepStrictEqual(
+        sent.slice(0, -1).map(({ url }) => url),
+        ["https://x.test/plan", "https://x.test/1", "https://x.test/more.txt"]
+      )
+      assert.deepStrictEqual(JSON.parse(sent.at(-1)?.text ?? "").messages.at(-1).content, [
+        { type: "text", text: "look" },
+        imageAt("https://x.test/cat"),
+        imageAt("https://x.test/dog.png"),
+        { type: "text", text: '<file name="plan.svg">\nnotes\n</file>' },
+        imageAt("https://x.test/bare"),
+        { type: "text", text: '<file name="notes.txt">\nnotes\n</file>' },
+        { type: "text", text: '<file name="mine.txt">\nmine\n</file>' },
+        { type: "text", text: '<file name="more.txt">\nnotes\n</file>' }
+      ])
+    })
+  )
+
   it.effect("a text at a URL is fetched, without the key", () =>
     Effect.gen(function* () {
       const { ask, sent } = over((request) =>
