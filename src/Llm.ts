@@ -132,6 +132,10 @@ export interface ContextMessage extends Schema.Schema.Type<typeof ContextMessage
  *
  * What is left out is up to the model. `contextSize` is in tokens, 0 for as many as the model takes.
  *
+ * Files come with the new message in three fields. `images` are pictures to look at and `files` anything else, both by their URL
+ * alone. `attachments` are files of either kind with their name, media type and size. The same file may be in `attachments` and in
+ * one of the others: it is one file then, of which the attachment tells more.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -332,7 +336,10 @@ export interface OpenAiOptions {
   readonly baseUrl?: string | undefined
   /** It is sent to the origin of `baseUrl` and nowhere else. A server of one's own may need none. */
   readonly apiKey?: Redacted.Redacted<string> | undefined
-  /** Further headers. Values of 8 characters or more are kept out of errors and logs, as the key is. */
+  /**
+   * Further headers. Values of 8 characters or more are kept out of errors and logs, as the key is, except those of `accept`,
+   * `content-type`, `user-agent`, `http-referer` and `x-title`.
+   */
   readonly headers?: Headers.Input | undefined
   /** Further fields of the body of each request. They win over those that are made of the input. */
   readonly body?: { readonly [field: string]: unknown } | undefined
@@ -351,12 +358,12 @@ export interface OpenAiOptions {
  * are streamed; servers that answer all at once do too.
  *
  * Images go along by their URL, or with their bytes where they are not at an `http(s)` address. Other files are read, and written
- * into the message as text. Earlier reasoning is not sent back.
+ * into the message as text. A file that is in two fields of the input is sent once. Earlier reasoning is not sent back.
  *
  * A run fails with `AppFailed`, whose detail is the message and the status that the server gave. It also does for a file of the new
  * message that cannot be read, is neither text nor an image or has more than 20 MiB, for an answer that breaks off, and for one that
- * takes too long. Of such a file in the `context` the model is told the name, and that it cannot be shown. Interrupting a run closes
- * the connection.
+ * takes too long. Of such a file in the `context` the model is told the name, and that it cannot be shown; the log has the reason.
+ * Interrupting a run closes the connection.
  *
  * @example
  * ```ts

@@ -96,6 +96,21 @@ const failure = (script: Http.Answer, options?: Partial<Llm.OpenAiOptions>) => {
   })
 }
 
+/** Events that are sent after some time of the test's clock. */
+const later = (time: Duration.DurationInput, ...data: ReadonlyArray<unknown>) =>
+  Stream.fromEffect(Effect.delay(Effect.succeed(new TextEncoder().encode(events(...data))), time))
+
+/** What an effect comes to, and what it logs by the way. */
+const withLog = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
+  const logged: Array<string> = []
+  const logger = Logger.make(({ message, logLevel }) => void logged.push([logLevel.label, message].flat().join(" ")))
+  return effect.pipe(
+    Logger.withMinimumLogLevel(LogLevel.Debug),
+    Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+    Effect.map((value) => ({ value, logged }))
+  )
+}
+
 /** Runs an effect to its end with the test clock moved as far as it takes. */
 const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>, time: Duration.DurationInput = "1 hour") =>
   Effect.gen(function* () {
@@ -358,6 +373,43 @@ describe("files that Llm.openAi sends", () => {
     })
   )
 
+  it.effect("a file that a message names in two places is shown once, with all that is known of it", () =>
+    Effect.gen(function* () {
+      const { ask, sent } = over((request) =>
+        request.method === "GET" ? Http.reply(200, "notes") : stream(chunk({ content: "ok" }, "stop"))
+      )
+      const local = File.fromBytes(new TextEncoder().encode("mine"), { filename: "mine.txt" })
+      yield* ask({
+        text: "look",
+        images: ["cat", "dog.png", "plan", "bare"].map((name) => File.fromUri(`https://x.test/${name}`)),
+        files: [File.fromUri("https://x.test/1"), local],
+        attachments: [
+          File.fromUri("https://x.test/1", { filename: "notes.txt", contentType: "text/plain" }),
+          File.fromUri("https://x.test/cat", { filename: "cat.png", contentType: "image/png" }),
+          File.fromUri("https://x.test/plan", { filename: "plan.svg", contentType: "image/svg+xml" }),
+          File.fromUri("https://x.test/bare"),
+          local,
+          File.fromUri("https://x.test/more.txt"),
+          File.fromUri("https://x.test/more.txt")
+        ]
+      })
+      assert.deepStrictEqual(
+        sent.slice(0, -1).map(({ url }) => url),
+        ["https://x.test/plan", "https://x.test/1", "https://x.test/more.txt"]
+      )
+      assert.deepStrictEqual(JSON.parse(sent.at(-1)?.text ?? "").messages.at(-1).content, [
+        { type: "text", text: "look" },
+        imageAt("https://x.test/cat"),
+        imageAt("https://x.test/dog.png"),
+        { type: "text", text: '<file name="plan.svg">\nnotes\n</file>' },
+        imageAt("https://x.test/bare"),
+        { type: "text", text: '<file name="notes.txt">\nnotes\n</file>' },
+        { type: "text", text: '<file name="mine.txt">\nmine\n</file>' },
+        { type: "text", text: '<file name="more.txt">\nnotes\n</file>' }
+      ])
+    })
+  )
+
   it.effect("a text at a URL is fetched, without the key", () =>
     Effect.gen(function* () {
       const { ask, sent } = over((request) =>
@@ -441,6 +493,38 @@ describe("files of earlier messages that Llm.openAi cannot send", () => {
         { role: "user", content: [instead("<file>cannot be shown</file>")] },
         { role: "user", content: "and now?" }
       ])
+    })
+  )
+
+  it.effect("are in the log with the reason, and without the query of their address", () =>
+    Effect.gen(function* () {
+      const { ask } = over((request) =>
+        request.method === "GET" ? Http.reply(403) : stream(chunk({ content: "ok" }, "stop"))
+      )
+      const files = [File.fromUri("https://x.test/gone.txt?sig=hidden")]
+      const { logged } = yield* withLog(ask({ text: "and now?", context: [{ role: "user", text: "look", files }] }))
+      const warnings = logged.filter((line) => line.startsWith("WARN"))
+      assert.strictEqual(warnings.length, 1)
+      assert.include(warnings[0], "https://x.test/gone.txt (403)")
+      assert.notInclude(logged.join("\n"), "hidden")
+    })
+  )
+
+  it.effect("are waited for at the same time, a few of them", () =>
+    Effect.gen(function* () {
+      const { ask, sent } = over((request) =>
+        request.method === "GET" ? Http.after(1000, Http.reply(200, "notes")) : stream(chunk({ content: "ok" }, "stop"))
+      )
+      const context = Array.from({ length: 20 }, (_, i) => ({
+        role: "user",
+        text: "look",
+        files: [File.fromUri(`https://x.test/${i}.txt`)]
+      }))
+      yield* inTime(ask({ text: "and now?", context }))
+      const atOnce = sent.filter(({ at }) => at === 0).length
+      assert.isAbove(atOnce, 1)
+      assert.isBelow(atOnce, 20)
+      assert.strictEqual(JSON.parse(sent.at(-1)?.text ?? "").messages.length, 21)
     })
   )
 
@@ -740,6 +824,101 @@ describe("what Llm.openAi makes of a stream", () => {
     })
   )
 
+  it.effect(
+    "white space after the arguments of a call begins no other, and a call that is told again is not made again",
+    () =>
+      Effect.gen(function* () {
+        const piece = (args: unknown, id: string | undefined = "x") => toolCalls(call(0, id, "f", args))
+        for (const pieces of [
+          [piece('{"a":'), piece("1}"), piece("\n")],
+          [piece('{"a":'), piece("1}"), piece('{"a": 1}')],
+          [piece({ a: 1 }), piece({ a: 1 })],
+          [toolCalls(call(undefined, "x", "f", { a: 1 })), toolCalls(call(undefined, "x", "f", { a: 1 }))]
+        ]) {
+          const { toolCalls: calls } = yield* answer(stream(...pieces, chunk({}, "tool_calls")))
+          assert.deepStrictEqual(calls, [{ id: "x", name: "f", arguments: { a: 1 } }])
+        }
+        const nameless = yield* answer(stream(piece('{"a":', ""), piece("1}", ""), piece("\n", ""), chunk({}, "stop")))
+        assert.deepStrictEqual(nameless.toolCalls, [{ id: "call_1", name: "f", arguments: { a: 1 } }])
+      })
+  )
+
+  it.effect("a call that is told again does not follow the end of an answer", () =>
+    Effect.gen(function* () {
+      const told = toolCalls(call(0, "x", "f", { a: 1 }))
+      const again = { choices: [{ delta: { tool_calls: [call(0, "x", "f", { a: 1 })] }, finish_reason: "tool_calls" }] }
+      const open = Http.stalled(events(told, again, again), sse)
+      assert.strictEqual((yield* inTime(answer(open), "3 seconds")).toolCalls?.length, 1)
+    })
+  )
+
+  it.effect("equal calls are both made where they have no id, or not the same index", () =>
+    Effect.gen(function* () {
+      for (const calls of [
+        [call(0, undefined, "f", { a: 1 }), call(0, undefined, "f", { a: 1 })],
+        [call(0, "x", "f", { a: 1 }), call(1, "x", "f", { a: 1 })]
+      ]) {
+        assert.strictEqual((yield* answer(stream(toolCalls(...calls), chunk({}, "tool_calls")))).toolCalls?.length, 2)
+      }
+    })
+  )
+
+  it.effect("the names of the tools tell how the names of calls belong together", () =>
+    Effect.gen(function* () {
+      const a = '{"a":1}'
+      for (const [tools, pieces, expected] of [
+        [
+          ["ping", "pong"],
+          [call(0, "c1", "ping", ""), call(0, undefined, "pong", a)],
+          ["ping", "pong"]
+        ],
+        [["get_weather"], [call(0, "c1", "get_", ""), call(0, undefined, "weather", a)], ["get_weather"]],
+        [["get_weather", "get"], [call(0, "c1", "get", ""), call(0, undefined, "_weather", a)], ["get_weather"]],
+        [["get_weather", "weather"], [call(0, "c1", "get_", ""), call(0, undefined, "weather", a)], ["get_weather"]],
+        [["get_weather"], [call(0, "c1", "get", ""), call(0, undefined, "get_weather", a)], ["get_weather"]],
+        [
+          ["get", "get_weather"],
+          [call(0, "c1", "get", ""), call(0, undefined, "get_weather", a)],
+          ["get", "get_weather"]
+        ],
+        [
+          ["get_weather"],
+          [call(0, "x", "get_", ""), call(0, "x", "weather", '{"a"'), call(0, "x", undefined, ":1}")],
+          ["get_weather"]
+        ],
+        [
+          ["get_the_weather"],
+          [call(0, "x", "get_", ""), call(0, "x", "the_", ""), call(0, "x", "weather", a)],
+          ["get_the_weather"]
+        ],
+        [
+          ["get_weather"],
+          [call(undefined, undefined, "get_", ""), call(undefined, undefined, "weather", a)],
+          ["get_weather"]
+        ],
+        [["get_weather"], [call(0, "x", "get", ""), call(0, "x", "get_weather", a)], ["get_weather"]],
+        [
+          ["ping", "pong"],
+          [call(0, "x", "ping", ""), call(0, "x", "pong", a)],
+          ["ping", "pong"]
+        ],
+        [["other"], [call(0, "c1", "get_", ""), call(0, undefined, "weather", a)], ["get_weather"]],
+        [["get_weather"], [call(0, "c1", "get_", ""), call(0, "c2", "weather", a)], ["get_", "weather"]]
+      ] as const) {
+        const input = { tools: tools.map((name) => ({ name })) }
+        const { toolCalls: calls } = yield* answer(
+          stream(...pieces.map((piece) => toolCalls(piece)), chunk({}, "tool_calls")),
+          input
+        )
+        assert.deepStrictEqual(
+          calls?.map(({ name }) => name),
+          [...expected]
+        )
+        assert.deepStrictEqual(calls?.at(-1)?.arguments, { a: 1 })
+      }
+    })
+  )
+
   it("the conversation is looked through once for the ids in it, and only where there are calls", () => {
     let looks = 0
     const before = Object.defineProperty({ role: "assistant", text: "" }, "toolCalls", {
@@ -845,8 +1024,6 @@ describe("what Llm.openAi makes of a stream", () => {
         Stream.repeat(Schedule.spaced("1 second")),
         Stream.encodeText
       )
-      const later = (time: Duration.DurationInput, ...data: ReadonlyArray<unknown>) =>
-        Stream.fromEffect(Effect.delay(Effect.succeed(new TextEncoder().encode(events(...data))), time))
       const usage = { prompt_tokens: 1, completion_tokens: 6 }
       const begun = Stream.concat(
         later(0, chunk({ content: "a" })),
@@ -870,15 +1047,49 @@ describe("what Llm.openAi makes of a stream", () => {
     })
   )
 
-  it.effect("an answer that goes on after its end was told is waited for as long as it does", () =>
+  it.effect("an answer of a server that tells an end with each piece is waited for", () =>
     Effect.gen(function* () {
-      const words = Stream.fromIterable(["a", "b", "c"]).pipe(
-        Stream.mapEffect((content) => Effect.delay(Effect.succeed(events(chunk({ content }, "stop"))), "2 seconds")),
-        Stream.encodeText,
-        Stream.concat(Stream.never)
+      const pieces = Stream.concat(
+        later("4 seconds", chunk({ content: " not" }, "stop")),
+        later("1 minute", chunk({ content: " 42." }, "stop"))
       )
-      assert.strictEqual((yield* inTime(answer(Http.reply(200, words, sse)), "9 seconds")).response, "abc")
+      for (const start of [
+        later(0, chunk({ content: "The answer is" }, "stop")),
+        later(0, chunk({ role: "assistant", content: "" }, "stop"), chunk({ content: "The answer is" }, "stop")),
+        Stream.concat(
+          later(0, chunk({ role: "assistant", content: "" }, "stop")),
+          later("4 seconds", chunk({ content: "The answer is" }, "stop"))
+        )
+      ]) {
+        const { response } = yield* inTime(answer(Http.reply(200, Stream.concat(start, pieces), sse)))
+        assert.strictEqual(response, "The answer is not 42.")
+      }
     })
+  )
+
+  it.effect(
+    "an answer whose end was told with its first words is complete after some silence, which is in the log",
+    () =>
+      Effect.gen(function* () {
+        const open = Http.stalled(events(chunk({ content: "a" }, "stop")), sse)
+        const { value, logged } = yield* withLog(inTime(answer(open), "30 seconds"))
+        assert.strictEqual(value.response, "a")
+        assert.strictEqual(logged.length, 1)
+        assert.match(String(logged[0]), /^DEBUG .*taken as the whole reply/)
+      })
+  )
+
+  it.effect(
+    "an answer that went on after its end was told is complete where the server closes or is idle, not where it breaks",
+    () =>
+      Effect.gen(function* () {
+        const text = events(chunk({ content: "a" }, "stop"), chunk({ content: "b" }, "stop"))
+        assert.strictEqual((yield* answer(Http.reply(200, text, sse))).response, "ab")
+        const { value, logged } = yield* withLog(inTime(answer(Http.stalled(text, sse)), "5 minutes"))
+        assert.strictEqual(value.response, "ab")
+        assert.match(String(logged[0]), /^DEBUG /)
+        assert.include((yield* failure(Http.broken(text, sse))).error.detail, "lost its connection")
+      })
   )
 
   it.effect("only the wait for the server counts against an answer whose end was told, not who takes it", () =>
@@ -990,6 +1201,33 @@ describe("what Llm.openAi makes of a reply that is no stream", () => {
       const failed = Http.reply(200, '{"error": "no credit"}', sse)
       assert.include((yield* failure(failed)).error.detail, "no credit")
     })
+  )
+
+  it.effect(
+    "a whole completion is taken though the connection stays open or breaks, also where it comes in pieces",
+    () =>
+      Effect.gen(function* () {
+        const text = JSON.stringify(completion({ content: 'Hello {"a": {}}' }))
+        const cut = text.indexOf("}") + 1
+        const slow = Stream.make(text.slice(0, cut), text.slice(cut, -1), text.slice(-1)).pipe(
+          Stream.rechunk(1),
+          Stream.mapEffect((part) => Effect.delay(Effect.succeed(part), "10 seconds")),
+          Stream.encodeText,
+          Stream.concat(Stream.never)
+        )
+        for (const [script, time, options] of [
+          [Http.stalled(text), "3 seconds", {}],
+          [Http.stalled(text), "1 second", { idleTimeout: "1 second" }],
+          [Http.broken(text), 0, {}],
+          [Http.reply(200, slow), "33 seconds", {}]
+        ] as const) {
+          const output = (yield* inTime(over([script], options).ask(), time)).at(-1)
+          assert.strictEqual(output?.response, 'Hello {"a": {}}')
+          assert.notStrictEqual(output?.usage?.timeToFirstToken, 33)
+        }
+        const { error } = yield* failure(Http.stalled('{"error": "no credit"}'))
+        assert.include(error.detail, "no credit")
+      })
   )
 
   it.effect("what is no completion is said to be none", () =>
@@ -1159,6 +1397,21 @@ describe("secrets that a server tells back to Llm.openAi", () => {
         for (const each of [secret, key, "quoted"]) assert.notInclude(heard, each)
         assert.include(heard, "in chat")
       }
+    })
+  )
+
+  it.effect("do not include headers that are no secret", () =>
+    Effect.gen(function* () {
+      const headers = {
+        Accept: "application/json",
+        "Content-Type": "application/json",
+        "User-Agent": "acme-chat/1.0",
+        "HTTP-Referer": "https://acme.test",
+        "X-Title": "Acme Chat"
+      }
+      const said = `${Object.values(headers).join(", ")} is not allowed`
+      const { error } = yield* failure(Http.json({ error: { message: said } }, 400), { headers })
+      assert.include(error.detail, said)
     })
   )
 

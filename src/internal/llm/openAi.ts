@@ -8,9 +8,10 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { type ApiFailure, AppFailed, type FileError, TransportError } from "../../InferenceError.js"
 import type * as Llm from "../../Llm.js"
-import { readText } from "../bytes.js"
+import { concat, readText } from "../bytes.js"
 import * as Failure from "../failure.js"
 import { defaultMaxLineBytes, type Frame, frames } from "../framing.js"
+import { parsed } from "../functionCall.js"
 import * as Metrics from "../metrics.js"
 import { isJsonObject, type Json } from "../wire.js"
 import { callIds } from "./callIds.js"
@@ -43,6 +44,9 @@ const excerpt = (text: string): string => text.slice(0, 200)
 /** How long a server may be silent after the end of an answer, in milliseconds: some neither mark the end of the reply nor close. */
 const patienceAfterEnd = 3000
 
+/** The same where nothing was said before: some servers tell an end with each piece, and this may be the first of them. */
+const patienceAfterEarlyEnd = 30_000
+
 const failed = (app: string, detail: string) => new AppFailed({ app, phase: "run", detail })
 
 /** The failure that a reply tells of in its body, after a status that promised success. */
@@ -70,9 +74,12 @@ export const run = (
       const api = Http.make(yield* HttpClient.HttpClient, options)
       const { bytes, contentType, sentAt } = yield* api.post(yield* bodyOf(app, options, input, api.isOpenAi))
       const idsOf = callIds(input.context)
+      const tools = new Set(input.tools?.map(({ name }) => name))
       let reply = Reply.nothing
       let isDone = false
       let lastAt = sentAt
+      // None before an end was told, and none after one that was not the end: the idle timeout alone holds then.
+      let patience: number | undefined
       let waitedAfterEnd = 0
 
       const take = (data: unknown, event?: string): Effect.Effect<ReadonlyArray<Llm.Output>, Failed> =>
@@ -81,9 +88,11 @@ export const run = (
           if (failure !== undefined) return yield* Effect.fail(failure)
           if (!isJsonObject(data)) return []
           const before = reply
-          reply = Reply.read(before, data, lastAt)
+          reply = Reply.read(before, data, lastAt, tools)
+          const isEnd = before.stopReason === undefined && reply.stopReason !== undefined
+          if (isEnd) patience = before.output === Reply.nothing.output ? patienceAfterEarlyEnd : patienceAfterEnd
           if (reply.output === before.output) return []
-          waitedAfterEnd = 0
+          if (!isEnd) patience = undefined
           return [Reply.partial(reply, idsOf)]
         })
 
@@ -104,36 +113,59 @@ export const run = (
         pull,
         Option.match({ onNone: () => Effect.succeed(Chunk.empty<Uint8Array>()), onSome: Effect.fail })
       )
-      const next = Effect.gen(function* () {
-        if (reply.stopReason === undefined) return yield* pull
+      const logSilence = Effect.logDebug(
+        "the model's server neither went on nor closed: what it sent is taken as the whole reply"
+      )
+      const end = Effect.zipRight(logSilence, Effect.fail(Option.none()))
+      /** The next bytes, or the end after some silence, if all of the reply is there then. */
+      const next = (silence: number, isWhole: () => boolean) =>
+        Effect.raceFirst(
+          pull,
+          Effect.delay(
+            Effect.suspend(() => (isWhole() ? end : Effect.never)),
+            silence
+          )
+        )
+      const bytesFrom = (more: typeof pull) =>
+        Chunk.isEmpty(start)
+          ? Stream.empty
+          : Stream.concat(Stream.fromChunk(start), Stream.repeatEffectChunkOption(more))
+
+      const nextEvents = Effect.gen(function* () {
+        if (patience === undefined) return yield* pull
         const from = yield* Clock.currentTimeMillis
-        const chunk = yield* Effect.timeoutFail(pull, {
-          duration: patienceAfterEnd - waitedAfterEnd,
-          onTimeout: () => Option.none()
-        })
+        const chunk = yield* next(patience - waitedAfterEnd, () => true)
         waitedAfterEnd += (yield* Clock.currentTimeMillis) - from
         return chunk
       })
-      const rest = Chunk.isEmpty(start) ? Stream.empty : Stream.repeatEffectChunkOption(next)
-      const all = Stream.concat(Stream.fromChunk(start), rest)
 
-      const streamed = all.pipe(
+      const streamed = bytesFrom(nextEvents).pipe(
         frames("sse"),
-        // After the model has finished only the usage may follow: without it the answer is no less complete.
-        Stream.catchAll((error) => (reply.stopReason === undefined ? Stream.fail(error) : Stream.empty)),
+        Stream.catchAll((error) => {
+          // After the model has finished only the usage may follow: without it the answer is no less complete.
+          if (patience !== undefined) return Stream.empty
+          const isIdle = error._tag === "TransportError" && error.reason === "Idle"
+          return isIdle && reply.stopReason !== undefined ? Stream.execute(logSilence) : Stream.fail(error)
+        }),
         Stream.takeUntil(isDoneMark),
         Stream.mapConcatEffect(handle)
       )
 
       const whole = Effect.gen(function* () {
-        const text = yield* readText(all, defaultMaxLineBytes)
-        const data = yield* Effect.orElseSucceed(
-          Effect.try((): unknown => JSON.parse(text)),
-          () => undefined
+        const parts: Array<Uint8Array> = []
+        const isWhole = () => isJsonObject(parsed(new TextDecoder().decode(concat(parts))))
+        const keep = (part: Uint8Array) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            parts.push(part)
+            lastAt = now
+          })
+        const bytes = bytesFrom(next(patienceAfterEnd, isWhole)).pipe(
+          Stream.tap(keep),
+          Stream.catchAll((error) => (isWhole() ? Stream.empty : Stream.fail(error)))
         )
-        lastAt = yield* Clock.currentTimeMillis
+        const data = parsed(yield* readText(bytes, defaultMaxLineBytes))
         yield* take(data)
-        isDone = data !== undefined
+        isDone = isJsonObject(data)
       })
 
       const finish = Effect.gen(function* () {

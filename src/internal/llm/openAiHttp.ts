@@ -34,9 +34,13 @@ const addressOf = (baseUrl: string): URL | undefined => {
   return url
 }
 
-/** Any header may be the one with the key. Servers quote it with or without the scheme before it. */
+/** Headers that hold no secret, and what may be in any text. */
+const neverSecret = new Set(["accept", "content-type", "user-agent", "http-referer", "x-title"])
+
+/** Any other header may be the one with the key. Servers quote it with or without the scheme before it. */
 const secretsIn = (headers: Headers.Headers): ReadonlyArray<string> =>
   Object.entries(headers)
+    .filter(([name]) => !neverSecret.has(name))
     .flatMap(([name, value]) => (name.endsWith("authorization") ? [value, value.replace(/^\s*\S+\s/, "")] : [value]))
     .map((value) => value.trim())
     .filter((value) => value.length >= leastLength)

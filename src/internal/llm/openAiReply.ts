@@ -1,7 +1,7 @@
 /** The chunks of a reply of an API like OpenAI's, and what they add up to. */
 import type * as Llm from "../../Llm.js"
 import { append } from "../llmDelta.js"
-import { isJsonObject, type Json } from "../wire.js"
+import { isJsonObject, type Json, sameJson } from "../wire.js"
 import type { CallIds } from "./callIds.js"
 import { readArguments, Usage } from "./schemas.js"
 
@@ -76,32 +76,59 @@ const callsOf = (output: Json): ReadonlyArray<Call> =>
 
 const isWhole = (args: string): boolean => args.trim() !== "" && typeof readArguments(args) !== "string"
 
+const beginsObject = (args: string): boolean => /^\s*\{/.test(args)
+
+/** Whether a piece has arguments of its own: a call that is whole takes no others. What has come is read only where it may matter. */
+const beginsAnew = (call: Call, piece: Call): boolean => beginsObject(piece.arguments) && isWhole(call.arguments)
+
+/** The names of the tools of the request. */
+export type Tools = ReadonlySet<string>
+
+/** The name that two pieces of one come to, or one that grows, if the tools tell that it is one name. */
+const joined = (known: string, next: string, tools: Tools): string | undefined => {
+  if (tools.has(known) && tools.has(next)) return undefined
+  if (tools.has(next) && next.startsWith(known)) return next
+  return Array.from(tools).some((tool) => tool.startsWith(known + next)) ? known + next : undefined
+}
+
+/** Whether a piece has the name of another call. Where the tools do not tell, `isMore` says whether it may be the rest of the name. */
+const isOtherName = (call: Call, piece: Call, tools: Tools, isMore: boolean): boolean => {
+  if (call.name === undefined || piece.name === undefined || piece.name === call.name) return false
+  if (call.arguments !== "") return true
+  if (joined(call.name, piece.name, tools) !== undefined) return false
+  return tools.has(call.name) || tools.has(piece.name) || !isMore
+}
+
 /** The call of a piece by its id, if there is one. Some servers give one id to several calls: each begins with a name. */
 const placeById = (
   calls: ReadonlyArray<Call>,
   { indexes }: Reply,
   piece: Call,
-  index: number | undefined
+  index: number | undefined,
+  tools: Tools
 ): number | undefined => {
   const places = calls.flatMap(({ id }, place) => (id !== undefined && id === piece.id ? [place] : []))
   const place = places.findLast((place) => index === undefined || (indexes[place] ?? index) === index)
   if (places.length === 0) return undefined
   if (piece.name === undefined) return place ?? places.at(-1)
   const call = place === undefined ? undefined : calls[place]
-  const isOther =
-    call === undefined ||
-    (call.name ?? piece.name) !== piece.name ||
-    (piece.arguments !== "" && isWhole(call.arguments))
+  const isOther = call === undefined || isOtherName(call, piece, tools, false) || beginsAnew(call, piece)
   return isOther ? calls.length : place
 }
 
 /**
  * The call that a piece goes on with, or the place of a new one. Servers do not agree on the index: some leave it out, some give the
  * same one to all calls, and some have a new id for each piece. The name tells best where a call begins. It may itself come in pieces:
- * another name goes on with the one before only where nothing else says that a call begins, and no arguments have come.
+ * unless the tools tell, another name goes on with the one before only where nothing else says that a call begins.
  */
-const placeOf = (calls: ReadonlyArray<Call>, reply: Reply, piece: Call, index: number | undefined): number => {
-  const same = placeById(calls, reply, piece, index)
+const placeOf = (
+  calls: ReadonlyArray<Call>,
+  reply: Reply,
+  piece: Call,
+  index: number | undefined,
+  tools: Tools
+): number => {
+  const same = placeById(calls, reply, piece, index, tools)
   if (same !== undefined) return same
   const found = index === undefined ? calls.length - 1 : reply.indexes.lastIndexOf(index)
   const call = calls[found]
@@ -110,31 +137,50 @@ const placeOf = (calls: ReadonlyArray<Call>, reply: Reply, piece: Call, index: n
     return isStart ? calls.length : Math.max(0, calls.length - 1)
   }
   if (piece.name === undefined || call.name === undefined) return found
-  const isMoreOfName = index !== undefined && call.id !== undefined && piece.id === undefined && call.arguments === ""
+  const isMoreOfName = index !== undefined && call.id !== undefined && piece.id === undefined
   const isOther =
-    piece.id !== undefined && call.id !== undefined
-      ? piece.id !== call.id
-      : (piece.name !== call.name && !isMoreOfName) || isWhole(call.arguments)
+    (piece.id !== undefined && call.id !== undefined) ||
+    isOtherName(call, piece, tools, isMoreOfName) ||
+    beginsAnew(call, piece)
   return isOther ? calls.length : found
 }
 
+/** Whether a piece is a call that has come already: some servers tell the whole of it again at its end. */
+const isToldAgain = (
+  calls: ReadonlyArray<Call>,
+  { indexes }: Reply,
+  piece: Call,
+  index: number | undefined
+): boolean => {
+  if (piece.id === undefined || !beginsObject(piece.arguments)) return false
+  const args = readArguments(piece.arguments)
+  return (
+    typeof args !== "string" &&
+    calls.some(
+      ({ id, name, arguments: known }, place) =>
+        id === piece.id && name === piece.name && indexes[place] === index && sameJson(readArguments(known), args)
+    )
+  )
+}
+
 /** Most servers tell the name of a call once, some with each piece of it, and some in pieces. */
-const nameOf = (known: Call | undefined, piece: Call): string | undefined =>
+const nameOf = (known: Call | undefined, piece: Call, tools: Tools): string | undefined =>
   known?.name === undefined || piece.name === undefined || piece.name === known.name
     ? (known?.name ?? piece.name)
-    : known.name + piece.name
+    : (joined(known.name, piece.name, tools) ?? known.name + piece.name)
 
-const addCall = (reply: Reply, wire: Json): Reply => {
+const addCall = (reply: Reply, wire: Json, tools: Tools): Reply => {
   const calls = callsOf(reply.output)
   const piece = callOf(wire)
   const index = typeof wire.index === "number" ? wire.index : undefined
-  const place = placeOf(calls, reply, piece, index)
+  if (isToldAgain(calls, reply, piece, index)) return reply
+  const place = placeOf(calls, reply, piece, index, tools)
   const known = calls[place]
   const delta = {
     index: place,
     id: known?.id ?? piece.id,
     type: "function",
-    function: { name: nameOf(known, piece), arguments: piece.arguments }
+    function: { name: nameOf(known, piece, tools), arguments: piece.arguments }
   }
   return {
     ...reply,
@@ -144,7 +190,7 @@ const addCall = (reply: Reply, wire: Json): Reply => {
 }
 
 /** Takes one chunk, or the whole of a reply that does not come in chunks. */
-export const read = (reply: Reply, chunk: Json, now: number): Reply => {
+export const read = (reply: Reply, chunk: Json, now: number, tools: Tools): Reply => {
   const usage = isJsonObject(chunk.usage) ? chunk.usage : reply.usage
   // Of several answers the first.
   const choice = objects(chunk.choices ?? []).find(({ index }) => index == null || index === 0)
@@ -152,17 +198,17 @@ export const read = (reply: Reply, chunk: Json, now: number): Reply => {
   const message = isJsonObject(choice.delta) ? choice.delta : isJsonObject(choice.message) ? choice.message : {}
   const { response = text(message.refusal), reasoning } = contentOf(message)
   const calls = objects(message.tool_calls ?? [])
-  const isNews = response !== undefined || reasoning !== undefined || calls.length > 0
+  const isText = response !== undefined || reasoning !== undefined
   const next: Reply = {
     ...reply,
-    output: isNews ? append(reply.output, { response, reasoning }) : reply.output,
+    output: isText ? append(reply.output, { response, reasoning }) : reply.output,
     usage,
     stopReason: text(choice.finish_reason) ?? reply.stopReason,
     isAnswer: true,
-    firstAt: reply.firstAt ?? (isNews ? now : undefined),
+    firstAt: reply.firstAt ?? (isText || calls.length > 0 ? now : undefined),
     reasoning: reasoning === undefined ? reply.reasoning : { from: reply.reasoning?.from ?? now, to: now }
   }
-  return calls.reduce(addCall, next)
+  return calls.reduce((reply, call) => addCall(reply, call, tools), next)
 }
 
 /** What has come so far. The arguments of calls are text as long as more of it may follow. */

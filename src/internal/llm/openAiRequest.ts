@@ -9,6 +9,8 @@ import type { Json } from "../wire.js"
 import * as Files from "./openAiFiles.js"
 import { argumentsText } from "./schemas.js"
 
+/** How many messages are made at a time, and how many files are read for each of them. */
+const messageConcurrency = 4
 const fileConcurrency = 4
 
 const callOf = ({ id, name, arguments: args }: Llm.ToolCall): Json => ({
@@ -24,6 +26,24 @@ type Message = Pick<Llm.Input, "role" | "text" | "images" | "files" | "attachmen
 
 type Failed = AppFailed | FileError
 
+/** Each file once, though a message may name it in two places. What an attachment says of it comes first, its type too. */
+const partsOf = ({ images = [], files = [], attachments = [] }: Message) => {
+  const keyOf = (file: File.File) => file.uri ?? file
+  const attached = new Map(attachments.map((file) => [keyOf(file), file]))
+  const places = [
+    ...images.map((file) => [file, Files.image] as const),
+    ...[...files, ...attachments].map((file) => [file, Files.attachment] as const)
+  ]
+  const shown = new Map<string | File.File, readonly [File.File, typeof Files.image]>()
+  for (const [file, write] of places) {
+    const key = keyOf(file)
+    const attachment = attached.get(key)
+    if (shown.has(key)) continue
+    shown.set(key, [attachment ?? file, attachment?.contentType === undefined ? write : Files.attachment])
+  }
+  return Array.from(shown.values())
+}
+
 /** A message, of which the reasoning stays behind: most servers do not take it back. */
 const messageOf = (
   app: string,
@@ -31,11 +51,10 @@ const messageOf = (
   orElse: (error: Failed, file: File.File) => Effect.Effect<Json, Failed>
 ): Effect.Effect<Json, Failed, FileSystem.FileSystem | HttpClient.HttpClient> =>
   Effect.gen(function* () {
-    const { role, text, images = [], files = [], attachments = [], toolCalls = [], toolCallId } = message
-    const part = (write: typeof Files.image) => (file: File.File) =>
-      Effect.catchAll(write(app, file), (error) => orElse(error, file))
-    const parts = yield* Effect.all(
-      [...images.map(part(Files.image)), ...[...files, ...attachments].map(part(Files.attachment))],
+    const { role, text, toolCalls = [], toolCallId } = message
+    const parts = yield* Effect.forEach(
+      partsOf(message),
+      ([file, write]) => Effect.catchAll(write(app, file), (error) => orElse(error, file)),
       { concurrency: fileConcurrency }
     )
     const all = text === "" ? parts : [{ type: "text", text }, ...parts]
@@ -58,9 +77,14 @@ const messagesOf = (app: string, input: Llm.Input) =>
   Effect.gen(function* () {
     const { systemPrompt = "", context } = input
     const system: ReadonlyArray<Json> = systemPrompt === "" ? [] : [{ role: "system", content: systemPrompt }]
-    const earlier = yield* Effect.forEach(context, (message) =>
-      messageOf(app, message, (_, file) => Effect.succeed(Files.placeholder(file)))
-    )
+    const named = (error: Failed, file: File.File) =>
+      Effect.as(
+        Effect.logWarning("a file of an earlier message cannot be shown to the model:", error.message),
+        Files.placeholder(file)
+      )
+    const earlier = yield* Effect.forEach(context, (message) => messageOf(app, message, named), {
+      concurrency: messageConcurrency
+    })
     const isLeftOut = context.length > 0 && isNothing(input)
     const latest = isLeftOut ? [] : [yield* messageOf(app, input, (error) => Effect.fail(error))]
     return [...system, ...earlier, ...latest]
