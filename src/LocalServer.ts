@@ -41,7 +41,12 @@ export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray
   readonly agents?: { readonly [ref: string]: AgentConfig.Any } | undefined
   /** The key that clients must send. Without it any key will do. */
   readonly apiKey?: Redacted.Redacted<string> | undefined
-  /** Where files are kept. Without it in a temporary directory, which goes with the server. */
+  /**
+   * Where files, tasks and chats are kept, so that they are there after a restart. What ran when the process was killed has failed
+   * then, and says so. Agents that clients have stored are not kept, nor are uploads that were not complete. Only one server at a
+   * time may have the directory: two of them would overwrite what the other knows. Without one nothing is kept, and files are in a
+   * temporary directory that goes with the server.
+   */
   readonly dataDirectory?: string | undefined
   /** The integers that stand for statuses. Default `current`. */
   readonly statusNumbering?: Task.StatusNumbering | undefined
@@ -99,6 +104,7 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
       apps: typed(options.apps),
       templates: yield* Effect.orDie(Effect.forEach(Object.entries(options.agents ?? {}), template)),
       directory,
+      isPersistent: dataDirectory !== undefined,
       numbering: options.statusNumbering ?? "current",
       maxInstances: Math.max(1, options.maxInstances ?? 4),
       maxTasks: Math.max(1, options.maxTasks ?? 10_000),

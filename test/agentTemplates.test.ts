@@ -244,6 +244,7 @@ describe("templates", () => {
         apps: [model.app],
         templates,
         directory: "unused",
+        isPersistent: false,
         numbering: "current",
         maxInstances: 4,
         maxTasks: 100,

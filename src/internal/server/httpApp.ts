@@ -3,13 +3,14 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import type * as Path from "@effect/platform/Path"
+import * as Path from "@effect/platform/Path"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type * as App from "../../App.js"
 import type * as BaseApp from "../../BaseApp.js"
+import type { FileError } from "../../InferenceError.js"
 import type * as Task from "../../Task.js"
 import type { Json } from "../wire.js"
 import * as AgentRoutes from "./agents/routes.js"
@@ -18,6 +19,7 @@ import * as Files from "./files.js"
 import { safeEqual } from "./ids.js"
 import * as Launcher from "./launcher.js"
 import * as Pool from "./pool.js"
+import * as Records from "./records.js"
 import { host } from "./registry.js"
 import { failure, notFound, Problem } from "./reply.js"
 import type { Settings } from "./settings.js"
@@ -71,6 +73,8 @@ export interface Options<R> {
   /** The agents that there are from the start: `ref` is `namespace/name` or `namespace/name@version`. */
   readonly templates: ReadonlyArray<{ readonly ref: string; readonly config: Json }>
   readonly directory: string
+  /** Whether what is in the directory outlives the server. */
+  readonly isPersistent: boolean
   readonly numbering: Task.StatusNumbering
   readonly maxInstances: number
   readonly maxTasks: number
@@ -79,20 +83,24 @@ export interface Options<R> {
 
 export const make = <R>(
   options: Options<R>
-): Effect.Effect<HttpApp.Default, never, R | FileSystem.FileSystem | Path.Path | Scope.Scope> =>
+): Effect.Effect<HttpApp.Default, FileError, R | FileSystem.FileSystem | Path.Path | Scope.Scope> =>
   Effect.gen(function* () {
-    const { settings } = options
-    const files = yield* Files.make(options.directory)
+    const { directory, settings } = options
+    const path = yield* Path.Path
+    const recordsOf = (kind: string) =>
+      options.isPersistent ? Records.make(path.join(directory, "records", kind)) : Effect.succeed(Records.none)
+    const files = yield* Files.make(directory, yield* recordsOf("files"))
     // Made before the tasks, and so unloaded after them.
     const apps = yield* Effect.forEach(options.apps, (base) =>
       Effect.map(Pool.make(base, options.maxInstances), (pool) => ({ ...host(base), pool }))
     )
-    const store = Tasks.makeStore(options.maxTasks)
+    const store = yield* Tasks.makeStore(options.maxTasks, yield* recordsOf("tasks"))
     const launcher = yield* Launcher.make<R>({ apps, store, files })
     const taskRoutes = TaskRoutes.make({ launcher, store, wire: TaskWire.make(options.numbering), settings })
     const fileRoutes = yield* FileRoutes.make({ files, settings })
     // Made after the tasks, and so stopped before them.
-    const agentRoutes = yield* AgentRoutes.make({ templates: options.templates, launcher, settings })
+    const chats = yield* recordsOf("chats")
+    const agentRoutes = yield* AgentRoutes.make({ templates: options.templates, launcher, records: chats, settings })
     const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, agentRoutes)
     const router = yield* HttpRouter.toHttpApp(routes)
 
