@@ -1,12 +1,9 @@
 /** What a server with a data directory still knows after a restart. */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as FileSystem from "@effect/platform/FileSystem"
-import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as NodeContext from "@effect/platform-node/NodeContext"
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
-import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -18,7 +15,7 @@ import * as TestClock from "effect/TestClock"
 import * as LocalServer from "effect-inferencesh/LocalServer"
 import * as Agents from "./support/agents.js"
 import * as Apps from "./support/apps.js"
-import { startServer } from "./support/startServer.js"
+import { serveApps } from "./support/startServer.js"
 import { del, type Json, origin, post, runTask, send, submit, task } from "./support/wire.js"
 
 type Options = Omit<LocalServer.Options, "apps">
@@ -257,6 +254,10 @@ describe("after a restart", () => {
           tools: [Agents.clientTool("ask", { require_approval: true })]
         })
         const [call] = yield* Agents.untilPending(chatId)
+        const record = Effect.flatMap(FileSystem.FileSystem, (fs) =>
+          fs.readFileString(`${dataDirectory}/records/chats/${chatId}.json`)
+        )
+        yield* Agents.until(record, (text) => text.includes(call.id))
         return { chatId, call }
       }).pipe(Effect.provide(context))
       yield* Effect.gen(function* () {
@@ -414,7 +415,7 @@ describe("a server with a data directory", () => {
       const killed = yield* Deferred.make<{ readonly done: ReadonlyArray<string>; readonly running: Json }>()
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const server = yield* serveIn(dataDirectory)
+          const server = yield* serveApps({ dataDirectory })
           yield* Effect.gen(function* () {
             const early = yield* Effect.forEach([1, 2, 3], (n) => runTask("test/echo", { n }))
             const running = yield* Effect.forEach(Array.from({ length: 100 }), () => submit("test/never", {}), {
@@ -437,7 +438,7 @@ describe("a server with a data directory", () => {
         })
       )
       const { done, running } = yield* Deferred.await(killed)
-      const server = yield* serveIn(dataDirectory)
+      const server = yield* serveApps({ dataDirectory })
       yield* Effect.gen(function* () {
         for (const id of done) {
           const { status_text, input, output } = yield* task(id)
@@ -470,18 +471,3 @@ it.scoped("a server without a data directory keeps nothing", () =>
     assert.deepStrictEqual(yield* fs.readDirectory(parent), [])
   }).pipe(Effect.provide(surroundings))
 )
-
-/** A server in a process of its own, and a client of it. */
-const serveIn = (dataDirectory: string) =>
-  Effect.map(startServer(new URL("support/serve.ts", import.meta.url), [dataDirectory]), ({ address, stop }) => ({
-    stop,
-    client: Layer.map(NodeHttpClient.layerUndici, (context) =>
-      Context.make(
-        HttpClient.HttpClient,
-        HttpClient.mapRequest(
-          Context.get(context, HttpClient.HttpClient),
-          HttpClientRequest.updateUrl((url) => url.replace(origin, address))
-        )
-      )
-    )
-  }))

@@ -1,7 +1,15 @@
-/** Starts a script that serves and prints its address, in a process of its own that ends with the scope. */
+/** Servers in processes of their own. */
 import { spawn } from "node:child_process"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as LocalServer from "effect-inferencesh/LocalServer"
+import { origin } from "./wire.js"
 
+/** Starts a script that serves and prints its address. The process ends with the scope. */
 export const startServer = (script: URL, args: ReadonlyArray<string> = []) =>
   Effect.gen(function* () {
     const child = yield* Effect.acquireRelease(
@@ -35,3 +43,18 @@ export const startServer = (script: URL, args: ReadonlyArray<string> = []) =>
         )
     }
   })
+
+/** The apps of `serve.ts`, with these options, and a client of them. */
+export const serveApps = (options: Omit<LocalServer.Options, "apps">) =>
+  Effect.map(startServer(new URL("serve.ts", import.meta.url), [JSON.stringify(options)]), ({ address, stop }) => ({
+    stop,
+    client: Layer.map(NodeHttpClient.layerUndici, (context) =>
+      Context.make(
+        HttpClient.HttpClient,
+        HttpClient.mapRequest(
+          Context.get(context, HttpClient.HttpClient),
+          HttpClientRequest.updateUrl((url) => url.replace(origin, address))
+        )
+      )
+    )
+  }))
