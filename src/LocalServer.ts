@@ -9,6 +9,7 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpServer from "@effect/platform/HttpServer"
 import type * as Path from "@effect/platform/Path"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -64,6 +65,12 @@ export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray
   readonly uploadExpiry?: Duration.DurationInput | undefined
   /** How long a task's stream may be silent before a heartbeat. Default 10 seconds. */
   readonly heartbeatInterval?: Duration.DurationInput | undefined
+  /**
+   * How long what is under way may take to finish once the server's scope closes: tasks, also queued ones, and turns of chats. It is
+   * cancelled afterwards, and instances are unloaded. Meanwhile requests for more are answered with 503 and `Retry-After`, and all
+   * others as before. Default 0: all is cancelled at once.
+   */
+  readonly shutdownTimeout?: Duration.DurationInput | undefined
   /** The generation of the protocol's reply envelopes, for testing clients. Default `v3`. */
   readonly envelope?: "v1" | "v2" | "v3" | undefined
 }
@@ -80,8 +87,9 @@ export type Requirements<Apps extends ReadonlyArray<BaseApp.Any>> =
   | BaseApp.Requirements<Apps[number]>
 
 /**
- * The server as an `HttpApp`, to mount in a server of your own. It lives in the surrounding scope: closing that cancels
- * the running tasks, unloads the apps and removes the temporary directory.
+ * The server as an `HttpApp`, to mount in a server of your own. It lives in the surrounding scope: closing that lets the running
+ * tasks finish within the `shutdownTimeout`, cancels the rest, unloads the apps and removes the temporary directory. For clients to
+ * see that, the server that it is mounted in must be closed after it.
  *
  * Fails with `FileError` where the directory for files cannot be made.
  *
@@ -108,6 +116,7 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
       numbering: options.statusNumbering ?? "current",
       maxInstances: Math.max(1, options.maxInstances ?? 4),
       maxTasks: Math.max(1, options.maxTasks ?? 10_000),
+      shutdownTimeout: Duration.decode(options.shutdownTimeout ?? 0),
       settings: {
         apiKey: options.apiKey,
         baseUrl: options.baseUrl,
@@ -163,7 +172,13 @@ export const layer = <const Apps extends ReadonlyArray<BaseApp.Any>>(
   options: Options<Apps>
 ): Layer.Layer<never, FileError, HttpServer.HttpServer | Requirements<Apps>> =>
   Layer.scopedDiscard(
-    Effect.flatMap(HttpServer.HttpServer, (server) => Effect.flatMap(make(options), (app) => server.serve(app)))
+    Effect.gen(function* () {
+      const server = yield* HttpServer.HttpServer
+      const ready = yield* Deferred.make<HttpApp.Default>()
+      // Served before it is made, and so until after it has come to its end.
+      yield* server.serve(Effect.flatten(Deferred.await(ready)))
+      yield* Deferred.succeed(ready, yield* make(options))
+    })
   )
 
 /**

@@ -248,6 +248,7 @@ describe("templates", () => {
         numbering: "current",
         maxInstances: 4,
         maxTasks: 100,
+        shutdownTimeout: Duration.zero,
         settings: {
           apiKey: undefined,
           baseUrl: undefined,

@@ -5,6 +5,7 @@ import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Path from "@effect/platform/Path"
 import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
@@ -23,6 +24,7 @@ import * as Records from "./records.js"
 import { host } from "./registry.js"
 import { failure, notFound, Problem } from "./reply.js"
 import type { Settings } from "./settings.js"
+import * as Shutdown from "./shutdown.js"
 import * as TaskRoutes from "./taskRoutes.js"
 import * as Tasks from "./tasks.js"
 import * as TaskWire from "./taskWire.js"
@@ -78,6 +80,7 @@ export interface Options<R> {
   readonly numbering: Task.StatusNumbering
   readonly maxInstances: number
   readonly maxTasks: number
+  readonly shutdownTimeout: Duration.Duration
   readonly settings: Settings
 }
 
@@ -100,14 +103,21 @@ export const make = <R>(
     const fileRoutes = yield* FileRoutes.make({ files, settings })
     // Made after the tasks, and so stopped before them.
     const chats = yield* recordsOf("chats")
-    const agentRoutes = yield* AgentRoutes.make({ templates: options.templates, launcher, records: chats, settings })
-    const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, agentRoutes)
+    const agents = yield* AgentRoutes.make({ templates: options.templates, launcher, records: chats, settings })
+    const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, agents.router)
     const router = yield* HttpRouter.toHttpApp(routes)
+    const shutdown = Shutdown.make(options.shutdownTimeout, (until) =>
+      // Turns before tasks, which they start.
+      Effect.all([launcher.cancelLater(until), agents.drain, launcher.drain], { discard: true })
+    )
+
+    yield* Effect.addFinalizer(() => shutdown.drain)
 
     return Effect.gen(function* () {
       const original = yield* HttpServerRequest.HttpServerRequest
       const request = original.modify({ url: normalise(original.url) })
       if (!open.test(request.url)) yield* authenticate(settings, request)
+      yield* shutdown.guard(request)
       return yield* Effect.provideService(router, HttpServerRequest.HttpServerRequest, request)
     }).pipe(
       Effect.catchTag("RouteNotFound", ({ request }) => {

@@ -43,6 +43,10 @@ export interface Launcher {
   readonly prepare: (body: Json, source: Source) => Effect.Effect<Effect.Effect<Started>, Problem>
   /** Cancels a task. Not awaited: the app's finalizers take their time, after which the task is given up. */
   readonly cancel: (entry: Tasks.Entry, timeout: Duration.DurationInput) => Effect.Effect<void>
+  /** Cancels the tasks that are not to begin before that time. */
+  readonly cancelLater: (than: number) => Effect.Effect<void>
+  /** Waits until no task runs or is queued. */
+  readonly drain: Effect.Effect<void>
 }
 
 /** How long the finalizers of an app may take, where nobody says. */
@@ -69,7 +73,7 @@ export const make = <R>(options: {
 }): Effect.Effect<Launcher, never, R | Scope.Scope> =>
   Effect.gen(function* () {
     const { apps, store, files } = options
-    const fibers = yield* FiberMap.make<string, void>()
+    const fibers = yield* FiberMap.make<string, void, never>()
     // Tasks run in the server's own context, whatever that of the request is.
     const fork = yield* FiberMap.runtime(fibers)<R>()
 
@@ -133,5 +137,11 @@ export const make = <R>(options: {
         fork(`cancel ${id}`, Effect.flatten(givenUp))
       }).pipe(Effect.uninterruptible)
 
-    return { resolve: (body) => resolve(apps, body), prepare, cancel }
+    const cancelLater: Launcher["cancelLater"] = (than) =>
+      Effect.suspend(() => {
+        const later = store.all().filter(({ state }) => state.status === "received" && (state.runAt ?? 0) > than)
+        return Effect.forEach(later, (entry) => cancel(entry, 0), { discard: true })
+      })
+
+    return { resolve: (body) => resolve(apps, body), prepare, cancel, cancelLater, drain: FiberMap.awaitEmpty(fibers) }
   })

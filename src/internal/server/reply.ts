@@ -41,7 +41,8 @@ const titles: Record<number, string> = {
   411: "Length Required",
   413: "Content Too Large",
   422: "Unprocessable Content",
-  500: "Internal Server Error"
+  500: "Internal Server Error",
+  503: "Service Unavailable"
 }
 
 export const success = (envelope: Envelope, data: unknown): HttpServerResponse.HttpServerResponse =>

@@ -52,10 +52,11 @@ export const make = (options: {
       const delegate = Delegate.make({ agents, chats, turns })
       return Turn.perform(turn, { launcher, delegate }, settings.heartbeatInterval)
     })
-    return HttpRouter.concatAll(
+    const router = HttpRouter.concatAll(
       RunRoutes.make({ agents, chats, turns, settings }),
       ChatRoutes.make({ agents, templates, chats, turns, settings }),
       ToolRoutes.make({ chats, settings }),
       TemplateRoutes.make({ agents, templates, settings })
     )
+    return { router, drain: turns.drain }
   })

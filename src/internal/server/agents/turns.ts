@@ -29,6 +29,8 @@ export interface Turns {
   readonly remove: (chat: ChatState) => Effect.Effect<void>
   /** Forgets the chats that there are too many of. */
   readonly trim: Effect.Effect<void>
+  /** Waits until no turn is under way. */
+  readonly drain: Effect.Effect<void>
 }
 
 const endOf = (exit: Exit.Exit<unknown, TurnFailed>): End =>
@@ -50,7 +52,7 @@ export const make = (
   Effect.gen(function* () {
     let closing = false
     yield* Effect.addFinalizer(() => Effect.sync(chats.close))
-    const fibers = yield* FiberMap.make<string, void>()
+    const fibers = yield* FiberMap.make<string, void, never>()
     const fork = yield* FiberMap.runtime(fibers)()
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
@@ -169,7 +171,8 @@ export const make = (
       // By fibers of their own: whoever adds a chat may be in the turn of one that has to go.
       trim: Effect.sync(() => {
         for (const chat of chats.excess()) fork(`forget ${chat.id}`, remove(chat))
-      })
+      }),
+      drain: FiberMap.awaitEmpty(fibers)
     }
     return turns
   })
