@@ -71,6 +71,12 @@ export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray
    * others as before. Default 0: all is cancelled at once.
    */
   readonly shutdownTimeout?: Duration.DurationInput | undefined
+  /**
+   * The hosts other than this machine, such as `example.com` or `example.com:8080`, whose addresses a request may name as its
+   * `webhook`. When the task has ended it is POSTed there, in the background and five times at most, with the `HttpClient` from the
+   * context. Where there is none, the host is no such one or nobody answers, the task's log says so. Default none.
+   */
+  readonly webhookHosts?: ReadonlyArray<string> | undefined
   /** The generation of the protocol's reply envelopes, for testing clients. Default `v3`. */
   readonly envelope?: "v1" | "v2" | "v3" | undefined
 }
@@ -117,6 +123,7 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
       maxInstances: Math.max(1, options.maxInstances ?? 4),
       maxTasks: Math.max(1, options.maxTasks ?? 10_000),
       shutdownTimeout: Duration.decode(options.shutdownTimeout ?? 0),
+      webhookHosts: options.webhookHosts ?? [],
       settings: {
         apiKey: options.apiKey,
         baseUrl: options.baseUrl,

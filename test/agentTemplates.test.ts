@@ -249,6 +249,7 @@ describe("templates", () => {
         maxInstances: 4,
         maxTasks: 100,
         shutdownTimeout: Duration.zero,
+        webhookHosts: [],
         settings: {
           apiKey: undefined,
           baseUrl: undefined,

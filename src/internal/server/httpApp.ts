@@ -28,6 +28,7 @@ import * as Shutdown from "./shutdown.js"
 import * as TaskRoutes from "./taskRoutes.js"
 import * as Tasks from "./tasks.js"
 import * as TaskWire from "./taskWire.js"
+import * as Webhooks from "./webhooks.js"
 
 /** Signed URLs and unguessable ones: their holders need no key. */
 const open = /^\/(uploads|app\/files)\//
@@ -81,6 +82,7 @@ export interface Options<R> {
   readonly maxInstances: number
   readonly maxTasks: number
   readonly shutdownTimeout: Duration.Duration
+  readonly webhookHosts: ReadonlyArray<string>
   readonly settings: Settings
 }
 
@@ -98,8 +100,10 @@ export const make = <R>(
       Effect.map(Pool.make(base, options.maxInstances), (pool) => ({ ...host(base), pool }))
     )
     const store = yield* Tasks.makeStore(options.maxTasks, yield* recordsOf("tasks"))
-    const launcher = yield* Launcher.make<R>({ apps, store, files })
-    const taskRoutes = TaskRoutes.make({ launcher, store, wire: TaskWire.make(options.numbering), settings })
+    const wire = TaskWire.make(options.numbering)
+    const webhooks = yield* Webhooks.make({ hosts: options.webhookHosts, wire })
+    const launcher = yield* Launcher.make<R>({ apps, store, files, webhooks })
+    const taskRoutes = TaskRoutes.make({ launcher, store, wire, settings })
     const fileRoutes = yield* FileRoutes.make({ files, settings })
     // Made after the tasks, and so stopped before them.
     const chats = yield* recordsOf("chats")

@@ -18,6 +18,7 @@ import { type Hosted, resolve } from "./registry.js"
 import { invalid, type Problem } from "./reply.js"
 import * as Runner from "./runner.js"
 import * as Tasks from "./tasks.js"
+import * as Webhooks from "./webhooks.js"
 
 /** Where a task comes from. */
 export interface Source {
@@ -70,12 +71,19 @@ export const make = <R>(options: {
   readonly apps: ReadonlyArray<Hosted<R> & { readonly pool: Pool.Pool<R> }>
   readonly store: Tasks.Store
   readonly files: Files
+  readonly webhooks: Webhooks.Webhooks
 }): Effect.Effect<Launcher, never, R | Scope.Scope> =>
   Effect.gen(function* () {
-    const { apps, store, files } = options
+    const { apps, store, files, webhooks } = options
     const fibers = yield* FiberMap.make<string, void, never>()
     // Tasks run in the server's own context, whatever that of the request is.
     const fork = yield* FiberMap.runtime(fibers)<R>()
+
+    const tellWebhook = (entry: Tasks.Entry) => {
+      const { id, webhook } = entry.state
+      if (webhook !== undefined) fork(`webhook ${id}`, webhooks.deliver(entry, webhook))
+    }
+    store.stopped.forEach(tellWebhook)
 
     const prepare: Launcher["prepare"] = (body, source) =>
       Effect.gen(function* () {
@@ -87,6 +95,7 @@ export const make = <R>(options: {
         const setup = yield* checked("setup", contract.setup, body.setup ?? emptySetup(contract), app.id)
         yield* checked("input", signature.input, body.input, app.id)
         const at = yield* runAt(body.run_at)
+        const webhook = yield* Webhooks.read(body.webhook)
         // With the defaults filled in, the same setup is the same text.
         const setupKey = yield* Schema.encode(contract.setup)(setup).pipe(
           Effect.flatMap((encoded) => Effect.try(() => Pool.canonical(encoded))),
@@ -102,7 +111,7 @@ export const make = <R>(options: {
             infra: text(body.infra) ?? "cloud",
             variant: text(body.variant) ?? "default",
             workers: Array.isArray(body.workers) ? body.workers.map(String) : [],
-            webhook: text(body.webhook),
+            webhook,
             runAt: at,
             sessionId: undefined,
             sessionTimeout: undefined,
@@ -114,6 +123,7 @@ export const make = <R>(options: {
           (entry): Started => {
             const received = entry.state
             fork(received.id, Runner.run({ entry, pool: app.pool, setupKey, files }))
+            tellWebhook(entry)
             return { entry, received }
           }
         )

@@ -162,8 +162,12 @@ export const setVisibility = (entry: Entry, visibility: string) =>
 
 /** Adds to a task's log, up to a limit: an app that never stops writing must not fill the memory. */
 export const unsafeLog = (entry: Entry, type: number, content: string, now: number) => {
+  if (!isOver(entry)) unsafeAppend(entry, type, content, now)
+}
+
+const unsafeAppend = (entry: Entry, type: number, content: string, now: number) => {
   const { logs, id } = entry.state
-  if (isOver(entry) || logs.full) return
+  if (logs.full) return
   const line = content.length > maxLine ? `${content.slice(0, maxLine)}… (${content.length - maxLine} more)` : content
   const size = logs.size + Math.min(content.length, maxLine)
   const full = logs.length >= maxLogs || size > maxLogSize
@@ -174,6 +178,13 @@ export const unsafeLog = (entry: Entry, type: number, content: string, now: numb
 
 export const appendLog = (entry: Entry, type: number, content: string) =>
   Effect.map(Clock.currentTimeMillis, (now) => unsafeLog(entry, type, content, now))
+
+/** Says in the log of a task what became of it after its end. */
+export const note = (entry: Entry, content: string) =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    unsafeAppend(entry, LogType.task, content, now)
+    return entry.save
+  })
 
 /** Waits until a task is terminal. */
 export const ended = (entry: Entry): Effect.Effect<State> =>
@@ -250,6 +261,8 @@ export interface Store {
   readonly create: (request: Request) => Effect.Effect<Entry>
   readonly find: (id: string) => Entry | undefined
   readonly remove: (id: string) => Effect.Effect<void>
+  /** Those that failed when the server began: the one before was stopped before they had ended. */
+  readonly stopped: ReadonlyArray<Entry>
   /** The newest first. */
   readonly all: () => ReadonlyArray<Entry>
 }
@@ -294,8 +307,8 @@ export const makeStore = (limit: number, records: Records.Records): Effect.Effec
     for (const record of stored) add(record.ordinal, TaskRecord.decode(record))
     let ordinal = stored.at(-1)?.ordinal ?? 0
     yield* trim
-    const unfinished = Array.from(entries.values()).filter(({ state }) => !Task.isTerminal(state.status))
-    yield* Effect.forEach(unfinished, (entry) => finish(entry, { status: "failed", error: stopped }), {
+    const stopped = Array.from(entries.values()).filter(({ state }) => !Task.isTerminal(state.status))
+    yield* Effect.forEach(stopped, (entry) => finish(entry, { status: "failed", error: stoppedError }), {
       concurrency: 16,
       discard: true
     })
@@ -332,9 +345,10 @@ export const makeStore = (limit: number, records: Records.Records): Effect.Effec
           const entry = entries.get(id)
           return entry === undefined ? Effect.void : remove(entry)
         }),
+      stopped,
       all: () => Array.from(entries.values()).reverse()
     }
   })
 
 /** What is said of tasks that a server did not see the end of. */
-const stopped = "the server was stopped before the task had ended: run it again"
+const stoppedError = "the server was stopped before the task had ended: run it again"
