@@ -55,6 +55,8 @@ export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray
   readonly baseUrl?: string | undefined
   /** How many instances of one app may be loaded at a time, one for each setup. Default 4. */
   readonly maxInstances?: number | undefined
+  /** How long an instance stays loaded while no task uses it. Default 10 minutes. */
+  readonly instanceIdleTimeout?: Duration.DurationInput | undefined
   /** How many tasks are remembered: beyond it, those that ended are forgotten, the oldest first. Default 10 000. */
   readonly maxTasks?: number | undefined
   /** The largest JSON body, in bytes. Default 16 MiB. */
@@ -120,7 +122,10 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
       directory,
       isPersistent: dataDirectory !== undefined,
       numbering: options.statusNumbering ?? "current",
-      maxInstances: Math.max(1, options.maxInstances ?? 4),
+      instances: {
+        maxInstances: Math.max(1, options.maxInstances ?? 4),
+        idleTimeout: Duration.decode(options.instanceIdleTimeout ?? "10 minutes")
+      },
       maxTasks: Math.max(1, options.maxTasks ?? 10_000),
       shutdownTimeout: Duration.decode(options.shutdownTimeout ?? 0),
       webhookHosts: options.webhookHosts ?? [],

@@ -246,7 +246,7 @@ describe("templates", () => {
         directory: "unused",
         isPersistent: false,
         numbering: "current",
-        maxInstances: 4,
+        instances: { maxInstances: 4, idleTimeout: Duration.minutes(1) },
         maxTasks: 100,
         shutdownTimeout: Duration.zero,
         webhookHosts: [],

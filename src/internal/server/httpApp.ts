@@ -79,7 +79,7 @@ export interface Options<R> {
   /** Whether what is in the directory outlives the server. */
   readonly isPersistent: boolean
   readonly numbering: Task.StatusNumbering
-  readonly maxInstances: number
+  readonly instances: Pool.Limits
   readonly maxTasks: number
   readonly shutdownTimeout: Duration.Duration
   readonly webhookHosts: ReadonlyArray<string>
@@ -97,7 +97,7 @@ export const make = <R>(
     const files = yield* Files.make(directory, yield* recordsOf("files"))
     // Made before the tasks, and so unloaded after them.
     const apps = yield* Effect.forEach(options.apps, (base) =>
-      Effect.map(Pool.make(base, options.maxInstances), (pool) => ({ ...host(base), pool }))
+      Effect.map(Pool.make(base, options.instances), (pool) => ({ ...host(base), pool }))
     )
     const store = yield* Tasks.makeStore(options.maxTasks, yield* recordsOf("tasks"))
     const wire = TaskWire.make(options.numbering)
