@@ -15,6 +15,7 @@ import type { FileError } from "../../InferenceError.js"
 import type * as Task from "../../Task.js"
 import type { Json } from "../wire.js"
 import * as AgentRoutes from "./agents/routes.js"
+import * as AppRoutes from "./appRoutes.js"
 import * as FileRoutes from "./fileRoutes.js"
 import * as Files from "./files.js"
 import { safeEqual } from "./ids.js"
@@ -108,7 +109,8 @@ export const make = <R>(
     // Made after the tasks, and so stopped before them.
     const chats = yield* recordsOf("chats")
     const agents = yield* AgentRoutes.make({ templates: options.templates, launcher, records: chats, settings })
-    const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, agents.router)
+    const appRoutes = yield* AppRoutes.make({ apps, settings })
+    const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, appRoutes, agents.router)
     const router = yield* HttpRouter.toHttpApp(routes)
     const shutdown = Shutdown.make(options.shutdownTimeout, (until) =>
       // Turns before tasks, which they start.
