@@ -301,6 +301,15 @@ describe("a pool", () => {
     }).pipe(Effect.provide(serveJournal))
   )
 
+  it.effect("does not let tasks of another app wait, however many wait for it", () =>
+    Effect.gen(function* () {
+      const flood = yield* Effect.forEach(Array.from({ length: 500 }), () => submit("acme/never", {}))
+      const { status_text } = yield* runTask("acme/model", { prompt: "x" })
+      assert.strictEqual(status_text, "completed")
+      assert.strictEqual((yield* task(flood.at(-1) ?? "")).status_text, "queued")
+    }).pipe(Effect.provide(serveJournal))
+  )
+
   it.effect("lets a task with another setup have its turn", () =>
     Effect.gen(function* () {
       const run = (name: string) => submit("acme/sleeper", {}, { setup: { name } })
