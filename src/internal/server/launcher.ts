@@ -19,6 +19,7 @@ import { invalid, type Problem } from "./reply.js"
 import * as Runner from "./runner.js"
 import type { Sessions } from "./sessions.js"
 import * as Tasks from "./tasks.js"
+import * as Webhooks from "./webhooks.js"
 
 /** Where a task comes from. */
 export interface Source {
@@ -44,6 +45,10 @@ export interface Launcher {
   readonly prepare: (body: Json, source: Source) => Effect.Effect<Effect.Effect<Started>, Problem>
   /** Cancels a task. Not awaited: the app's finalizers take their time, after which the task is given up. */
   readonly cancel: (entry: Tasks.Entry, timeout: Duration.DurationInput) => Effect.Effect<void>
+  /** Cancels the tasks that are not to begin before that time. */
+  readonly cancelLater: (than: number) => Effect.Effect<void>
+  /** Waits until no task runs or is queued. */
+  readonly drain: Effect.Effect<void>
 }
 
 /** How long the finalizers of an app may take, where nobody says. */
@@ -68,12 +73,19 @@ export const make = <R>(options: {
   readonly sessions: Sessions<R>
   readonly store: Tasks.Store
   readonly files: Files
+  readonly webhooks: Webhooks.Webhooks
 }): Effect.Effect<Launcher, never, R | Scope.Scope> =>
   Effect.gen(function* () {
-    const { apps, sessions, store, files } = options
-    const fibers = yield* FiberMap.make<string, void>()
+    const { apps, sessions, store, files, webhooks } = options
+    const fibers = yield* FiberMap.make<string, void, never>()
     // Tasks run in the server's own context, whatever that of the request is.
     const fork = yield* FiberMap.runtime(fibers)<R>()
+
+    const tellWebhook = (entry: Tasks.Entry) => {
+      const { id, webhook } = entry.state
+      if (webhook !== undefined) fork(`webhook ${id}`, webhooks.deliver(entry, webhook))
+    }
+    store.stopped.forEach(tellWebhook)
 
     const prepare: Launcher["prepare"] = (body, source) =>
       Effect.gen(function* () {
@@ -84,6 +96,7 @@ export const make = <R>(options: {
         const setup = yield* checked("setup", contract.setup, given ?? emptySetup(contract), app.id)
         yield* checked("input", signature.input, body.input, app.id)
         const at = yield* runAt(body.run_at)
+        const webhook = yield* Webhooks.read(body.webhook)
         // With the defaults filled in, the same setup is the same text.
         const setupKey = yield* Schema.encode(contract.setup)(setup).pipe(
           Effect.flatMap((encoded) => Effect.try(() => Pool.canonical(encoded))),
@@ -100,7 +113,7 @@ export const make = <R>(options: {
             infra: text(body.infra) ?? "cloud",
             variant: text(body.variant) ?? "default",
             workers: Array.isArray(body.workers) ? body.workers.map(String) : [],
-            webhook: text(body.webhook),
+            webhook,
             runAt: at,
             sessionId: call?.session.id,
             sessionTimeout: call?.session.idleTimeout,
@@ -113,6 +126,7 @@ export const make = <R>(options: {
           const run = Runner.run({ entry, pool: call?.pool ?? app.pool, setupKey, files })
           if (call !== undefined) yield* call.began(received.id)
           fork(received.id, call === undefined ? run : Effect.ensuring(run, call.left))
+          tellWebhook(entry)
           return { entry, received } satisfies Started
         })
         return Effect.uninterruptible(start)
@@ -135,5 +149,11 @@ export const make = <R>(options: {
         fork(`cancel ${id}`, Effect.flatten(givenUp))
       }).pipe(Effect.uninterruptible)
 
-    return { resolve: (body) => resolve(apps, body), prepare, cancel }
+    const cancelLater: Launcher["cancelLater"] = (than) =>
+      Effect.suspend(() => {
+        const later = store.all().filter(({ state }) => state.status === "received" && (state.runAt ?? 0) > than)
+        return Effect.forEach(later, (entry) => cancel(entry, 0), { discard: true })
+      })
+
+    return { resolve: (body) => resolve(apps, body), prepare, cancel, cancelLater, drain: FiberMap.awaitEmpty(fibers) }
   })

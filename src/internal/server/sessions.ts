@@ -1,5 +1,6 @@
 /** Sessions: an instance of an app that is kept for those who name it, until nobody has for some time. */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
@@ -146,7 +147,7 @@ export const make = <R>(limit: number): Effect.Effect<Sessions<R>, never, Scope.
     const open = (app: Hosted<R>, setup: unknown, idleTimeout: number): Effect.Effect<Entry<R>> =>
       Effect.gen(function* () {
         const own = yield* Scope.fork(scope, ExecutionStrategy.sequential)
-        const pool = yield* Scope.extend(Pool.make(app.base, 1), own)
+        const pool = yield* Scope.extend(Pool.make(app.base, { maxInstances: 1, idleTimeout: Duration.infinity }), own)
         const [id, workerId, now] = yield* Effect.all([randomId, randomId, Clock.currentTimeMillis])
         const state: State = {
           id,

@@ -108,7 +108,7 @@ export const make = (options: {
   const remove = Effect.gen(function* () {
     const found = yield* entry
     yield* launcher.cancel(found, 0)
-    store.remove(found.state.id)
+    yield* store.remove(found.state.id)
     return HttpServerResponse.empty({ status: 204 })
   })
 

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import { InvalidRequest, type Issue } from "../../../InferenceError.js"
 import type { Json } from "../../wire.js"
 import type { Launcher } from "../launcher.js"
+import type { Records } from "../records.js"
 import { parseRef } from "../registry.js"
 import type { Settings } from "../settings.js"
 import * as Agents from "./agents.js"
@@ -36,6 +37,7 @@ export const make = (options: {
   readonly templates: ReadonlyArray<{ readonly ref: string; readonly config: Json }>
   readonly maxChats: number
   readonly launcher: Launcher
+  readonly records: Records
   readonly settings: Settings
 }) =>
   Effect.gen(function* () {
@@ -43,15 +45,16 @@ export const make = (options: {
     const templates = yield* Templates.make(options.templates)
     const agents = Agents.make({ templates, launcher })
     yield* Effect.forEach(options.templates, ({ ref, config }) => checked(agents, ref, config), { discard: true })
-    const chats = Chats.make(options.maxChats)
+    const chats = yield* Chats.load(options.maxChats, options.records)
     const turns = yield* Turns.make(chats, (turn, turns) => {
       const delegate = Delegate.make({ agents, chats, turns })
       return Turn.perform(turn, { launcher, delegate }, settings.heartbeatInterval)
     })
-    return HttpRouter.concatAll(
+    const router = HttpRouter.concatAll(
       RunRoutes.make({ agents, chats, turns, settings }),
       ChatRoutes.make({ agents, templates, chats, turns, settings }),
       ToolRoutes.make({ chats, settings }),
       TemplateRoutes.make({ agents, templates, settings })
     )
+    return { router, drain: turns.drain }
   })
