@@ -86,6 +86,8 @@ export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray
    * context. Where there is none, the host is no such one or nobody answers, the task's log says so. Default none.
    */
   readonly webhookHosts?: ReadonlyArray<string> | undefined
+  /** Put around the server, such as `HttpMiddleware.logger`. */
+  readonly middleware?: ((app: HttpApp.Default) => HttpApp.Default) | undefined
   /** The generation of the protocol's reply envelopes, for testing clients. Default `v3`. */
   readonly envelope?: "v1" | "v2" | "v3" | undefined
 }
@@ -123,7 +125,7 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
         : Effect.as(fs.makeDirectory(dataDirectory, { recursive: true }), dataDirectory),
       (error) => fromPlatformError(error, dataDirectory ?? "the temporary directory", "Write")
     )
-    return yield* Server.make<BaseApp.Requirements<Apps[number]>>({
+    const app = yield* Server.make<BaseApp.Requirements<Apps[number]>>({
       apps: typed(options.apps),
       templates: yield* Effect.orDie(Effect.forEach(Object.entries(options.agents ?? {}), template)),
       directory,
@@ -148,6 +150,7 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
         uploadExpiry: Duration.decode(options.uploadExpiry ?? "15 minutes")
       }
     })
+    return options.middleware === undefined ? app : options.middleware(app)
   })
 
 /** An agent that cannot be served is a mistake in the program, as an app without a handler is. */

@@ -1,6 +1,6 @@
 /** The command `serve`: apps of a module on a port, with words on how to reach them and a line for each request. */
 import { createServer } from "node:http"
-import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
+import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as NodeContext from "@effect/platform-node/NodeContext"
@@ -16,6 +16,7 @@ import * as App from "../../App.js"
 import * as LocalServer from "../../LocalServer.js"
 import { messageOf } from "../failure.js"
 import { toJsonSchema } from "../jsonSchema.js"
+import { isJsonObject } from "../wire.js"
 import type { Serve } from "./args.js"
 import { type Loaded, loadModule } from "./loadModule.js"
 import { sample } from "./sample.js"
@@ -24,20 +25,17 @@ import { sample } from "./sample.js"
 export class CannotServe extends Data.TaggedError("CannotServe")<{ readonly message: string }> {}
 
 /** A line for each request, once its answer begins. Queries are left out: they hold signatures. */
-const withLog = HttpMiddleware.make((app) =>
+const withLog = (app: HttpApp.Default): HttpApp.Default =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const start = yield* Clock.currentTimeMillis
     const path = request.originalUrl.replace(/\?.*/s, "")
-    return yield* Effect.tap(app, (response) =>
+    return yield* Effect.tap(app, ({ status }) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        Console.log(
-          `${new Date(now).toTimeString().slice(0, 8)} ${request.method} ${path} ${response.status} ${now - start} ms`
-        )
+        Console.log(`${new Date(now).toTimeString().slice(0, 8)} ${request.method} ${path} ${status} ${now - start} ms`)
       )
     )
   })
-)
 
 const call = (app: App.Any) => {
   const name = App.defaultFunction(app)
@@ -102,7 +100,9 @@ export const serve = (command: Serve) =>
       apps,
       agents,
       apiKey: command.apiKey,
-      dataDirectory: command.data
+      dataDirectory: command.data,
+      shutdownTimeout: "10 seconds",
+      middleware: withLog
     })
     const http = NodeHttpServer.layer(createServer, { host: command.host, port: command.port })
     return yield* Layer.launch(
@@ -118,8 +118,7 @@ const surroundings = Layer.merge(NodeContext.layer, NodeHttpClient.layerUndici)
 
 const reason = ({ host, port }: Serve, error: unknown): string => {
   const message = messageOf(error)
-  return /EADDRINUSE/.test(message)
+  return isJsonObject(error) && isJsonObject(error.cause) && error.cause.code === "EADDRINUSE"
     ? `Port ${port} of ${host} is in use: stop what listens there, or name another with --port.`
     : `The server does not start: ${message}`
 }
-void withLog

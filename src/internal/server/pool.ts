@@ -183,7 +183,8 @@ export const make = <R>(
           return yield* restore(Effect.zipRight(cold, Scope.extend(BaseApp.startEncoded(base, setup), scope))).pipe(
             Effect.onExit((exit) => {
               if (Exit.isSuccess(exit)) {
-                slot.reaper = fork(reap(slot))
+                // The pool of a session is made where nothing can be interrupted, which what it forks would inherit.
+                slot.reaper = fork(Effect.interruptible(reap(slot)))
                 return Deferred.succeed(slot.ready, exit.value)
               }
               if (slots.get(slot.key) === slot) slots.delete(slot.key)
