@@ -77,13 +77,15 @@ export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray
   /**
    * How long what is under way may take to finish once the server's scope closes: tasks, also queued ones, and turns of chats. It is
    * cancelled afterwards, and instances are unloaded. Meanwhile requests for more are answered with 503 and `Retry-After`, and all
-   * others as before. Default 0: all is cancelled at once.
+   * others as before. It closes as soon as all is finished, so clients that ask now and then may come too late for the end of their
+   * task; those that follow it by its stream hear of it. Default 0: all is cancelled at once.
    */
   readonly shutdownTimeout?: Duration.DurationInput | undefined
   /**
    * The hosts other than this machine, such as `example.com` or `example.com:8080`, whose addresses a request may name as its
    * `webhook`. When the task has ended it is POSTed there, in the background and five times at most, with the `HttpClient` from the
-   * context. Where there is none, the host is no such one or nobody answers, the task's log says so. Default none.
+   * context. Where there is none, the host is no such one or nobody answers, the task's log says so. What is not delivered when the server ends is
+   * given up. Default none.
    */
   readonly webhookHosts?: ReadonlyArray<string> | undefined
   /** Put around the server, such as `HttpMiddleware.logger`. */

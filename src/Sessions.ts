@@ -149,7 +149,8 @@ export const layer: Layer.Layer<Sessions, never, ApiClient.ApiClient | Tasks.Tas
  * A session whose runs share one warm worker. The first run starts it. While the scope is open it is kept alive, and when that
  * closes it is ended, which lets the worker go.
  *
- * A run that is interrupted is cancelled, and the session goes on. A session that is lost stays lost, with whatever its worker held: each
+ * A run that is interrupted is cancelled, and the session goes on. (Only where that happens before the service has answered the very
+ * first run, the next run starts another one, and the first ends by its timeout.) A session that is lost stays lost, with whatever its worker held: each
  * further run fails with `SessionLost`.
  *
  * @example

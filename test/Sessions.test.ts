@@ -132,6 +132,20 @@ describe("a session", () => {
     }).pipe(Effect.provide(service.layer))
   })
 
+  it.effect("does not hold its scope up where it was acquired in a region that cannot be interrupted", () => {
+    const service = prompt()
+    return Effect.gen(function* () {
+      yield* T.within("1 second", Effect.scoped(Effect.acquireRelease(Sessions.make("acme/app"), () => Effect.void)))
+      yield* T.within(
+        "1 second",
+        Effect.scoped(
+          Effect.flatMap(Effect.uninterruptible(Sessions.make("acme/app")), (session) => session.run(input))
+        )
+      )
+      assert.strictEqual(service.count(end), 1)
+    }).pipe(Effect.provide(service.layer))
+  })
+
   it.effect("that nothing was run in has no end", () => {
     const service = prompt()
     return Effect.gen(function* () {

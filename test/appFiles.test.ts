@@ -1,4 +1,5 @@
 /** The files that an app is given, and those that it gives. */
+import * as os from "node:os"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert, describe, it } from "@effect/vitest"
@@ -97,6 +98,44 @@ describe("a file at an address", () => {
       assert.notInclude(error, "signature")
     }).pipe(Effect.provide(hosted))
   })
+})
+
+describe("a file that is kept beyond its run", () => {
+  const Keeper = App.make("acme/keeper", {
+    input: { file: Schema.optional(File.File), read: Schema.Boolean },
+    output: { text: Schema.optional(Schema.String) }
+  })
+  const keeper = BaseApp.make(Keeper, {
+    setup: () => Effect.sync((): { kept: File.File | undefined } => ({ kept: undefined })),
+    run: ({ file, read }, state) =>
+      Effect.gen(function* () {
+        state.kept ??= file
+        if (!read || state.kept === undefined) return {}
+        return { text: new TextDecoder().decode(yield* File.bytes(state.kept)) }
+      })
+  })
+
+  for (const readAtFirst of [true, false]) {
+    it.scoped(`is fetched again, and leaves nothing behind, ${readAtFirst ? "also" : "if not"} read before`, () => {
+      const { services } = setUp(["one", "two"])
+      return Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const left = Effect.map(fs.readDirectory(os.tmpdir()), (names) =>
+          names.filter((name) => name.startsWith("inferencesh-run-"))
+        )
+        const before = new Set(yield* left)
+        const instance = yield* BaseApp.start(keeper)
+        const file = File.fromUri(address)
+        yield* last(instance.run({ file, read: readAtFirst }))
+        const { text } = yield* last(instance.run({ read: true }))
+        assert.strictEqual(text, readAtFirst ? "two" : "one")
+        assert.deepStrictEqual(
+          (yield* left).filter((name) => !before.has(name)),
+          []
+        )
+      }).pipe(Effect.provide(services))
+    })
+  }
 })
 
 describe("localFile", () => {

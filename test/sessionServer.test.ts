@@ -209,6 +209,7 @@ describe("a session", () => {
       const { data } = yield* post("/apps/run", { app: "acme/echo@newer", input: {}, session: "new" })
       const other = { app: "acme/echo@7k2m9qd4", session: data.session_id, input: { text: "a" } }
       assert.deepStrictEqual(yield* run(other), [400, "VERSION_MISMATCH"])
+      assert.deepStrictEqual(yield* run({ app: "acme/echo", session: 5 }), [400, "invalid_request"])
       for (const session_timeout of [0, 3601, "60"]) {
         const refused = yield* post("/apps/run", {
           app: "acme/echo",

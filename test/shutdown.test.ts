@@ -1,5 +1,6 @@
 /** How a server comes to its end. */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
@@ -17,7 +18,7 @@ import * as BaseApp from "effect-inferencesh/BaseApp"
 import * as LocalServer from "effect-inferencesh/LocalServer"
 import * as Agents from "./support/agents.js"
 import * as Apps from "./support/apps.js"
-import { events, get, merge, post, onPort as servedOnPort, submit, task } from "./support/wire.js"
+import { events, get, merge, post, request, send, onPort as servedOnPort, submit, task } from "./support/wire.js"
 
 type Options = Omit<LocalServer.Options, "apps">
 type Hosted = ReadonlyArray<BaseApp.BaseApp<BaseApp.Any["app"], Apps.Journal>>
@@ -56,6 +57,34 @@ const untilStatus = (id: string, status: string) => Agents.until(task(id), ({ st
 
 for (const [name, serve] of hosts) {
   describe(`a server ${name} that is closed`, () => {
+    for (const shutdownTimeout of ["1 hour", 0] as const) {
+      it.scopedLive(
+        `unloads the instance of a session after the task that uses it, with ${shutdownTimeout} for it`,
+        () =>
+          Effect.gen(function* () {
+            const gate = yield* Deferred.make<void>()
+            const app = BaseApp.make(App.make("acme/kept", { input: {}, output: {} }), {
+              setup: () => Effect.acquireRelease(Effect.void, () => Apps.note("unloaded")),
+              run: () =>
+                Effect.as(Effect.ensuring(Deferred.await(gate), Effect.delay(Apps.note("run over"), "20 millis")), {})
+            })
+            const { context, close } = yield* start(serve, [app, Apps.echo], { shutdownTimeout })
+            const closing = yield* Effect.gen(function* () {
+              const id = yield* submit("acme/kept", {}, { session: "new" })
+              yield* untilStatus(id, "running")
+              const closing = yield* Effect.fork(close)
+              if (shutdownTimeout === 0) return closing
+              const asked = post("/apps/run", { app: "acme/echo", input: { text: "" } })
+              yield* Agents.until(asked, ({ status }) => status === 503)
+              yield* Deferred.succeed(gate, undefined)
+              return closing
+            }).pipe(Effect.provide(context))
+            yield* Fiber.join(closing)
+            assert.deepStrictEqual((yield* Apps.Journal).events(), ["run over", "unloaded"])
+          }).pipe(Effect.provide(surroundings))
+      )
+    }
+
     it.scopedLive("lets what runs finish, tells of it, and takes nothing new", () =>
       Effect.gen(function* () {
         const { apps, open } = yield* gated
@@ -107,6 +136,34 @@ for (const [name, serve] of hosts) {
     )
   })
 }
+
+describe("a request whose body comes after the server has closed", () => {
+  it.scopedLive("is refused, whatever it would start", () =>
+    Effect.gen(function* () {
+      const { context, close } = yield* start(inProcess, [Apps.echo], {})
+      const gate = yield* Deferred.make<void>()
+      const late = (path: string) => {
+        const bytes = Stream.concat(
+          Stream.fromEffect(Effect.as(Deferred.await(gate), "{")),
+          Stream.make('"app":"acme/echo","input":{"text":"a"},"wait":true}')
+        )
+        return send(HttpClientRequest.bodyStream(request("POST", path), Stream.encodeText(bytes)))
+      }
+      const answers = yield* Effect.fork(
+        Effect.all([late("/apps/run"), late("/agents/run"), late("/chats/x/messages")], {
+          concurrency: "unbounded"
+        }).pipe(Effect.provide(context))
+      )
+      yield* Effect.yieldNow()
+      yield* close
+      yield* Deferred.succeed(gate, undefined)
+      assert.deepStrictEqual(
+        (yield* Fiber.join(answers)).map(({ status }) => status),
+        [503, 503, 503]
+      )
+    }).pipe(Effect.provide(surroundings))
+  )
+})
 
 describe("a server that is closed", () => {
   it.scoped("cancels what has not ended in time", () =>

@@ -19,34 +19,53 @@ export interface LocalFiles {
   readonly localFile: (file: File.File) => Effect.Effect<File.Local, FileError>
 }
 
-const nowhere: LocalFiles = {
+/** A file that is on the disk already. */
+const onDisk = (fs: FileSystem.FileSystem, file: File.File, path: string): Effect.Effect<File.Local, FileError> =>
+  Effect.map(
+    Effect.provideService(File.refreshMetadata(file), FileSystem.FileSystem, fs),
+    ({ size = 0, contentType, filename }) => File.make({ _tag: "Path", path }, { path, size, contentType, filename })
+  )
+
+const without = (fs: Option.Option<FileSystem.FileSystem>): LocalFiles => ({
   lazily: (file) => file,
-  localFile: (file) =>
-    Effect.fail(
-      new FileError({
-        file: file.filename ?? "file",
-        reason: "Write",
-        detail: "the app was started without a FileSystem, a Path and an HttpClient in its context"
-      })
-    )
-}
+  localFile: (file) => {
+    const source = file[File.TypeId]
+    return source._tag === "Path" && Option.isSome(fs)
+      ? onDisk(fs.value, file, source.path)
+      : new FileError({
+          file: file.filename ?? "file",
+          reason: "Write",
+          detail: "the app was started without a FileSystem, a Path and an HttpClient in its context"
+        })
+  }
+})
 
 /** What there is for each run, as far as the context of its app has it. What was fetched goes with the run. */
 export const make: Effect.Effect<Effect.Effect<LocalFiles, never, Scope.Scope>> = Effect.gen(function* () {
-  const services = yield* Effect.all({
+  const found = yield* Effect.all({
     fs: Effect.serviceOption(FileSystem.FileSystem),
     path: Effect.serviceOption(Path.Path),
     client: Effect.serviceOption(HttpClient.HttpClient)
-  }).pipe(Effect.map(Option.all))
-  if (Option.isNone(services)) return Effect.succeed(nowhere)
+  })
+  const services = Option.all(found)
+  if (Option.isNone(services)) return Effect.succeed(without(found.fs))
   const { fs, path, client } = services.value
   const saveTo = makeDownloadTo({ client, fs, path, patience: Download.defaultPatience })
 
   return Effect.gen(function* () {
     const scope = yield* Effect.scope
+    let isOver = false
+    const finish = Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        isOver = true
+      })
+    )
+    yield* finish
     const directory = yield* Effect.cached(
       fs.makeTempDirectoryScoped({ prefix: "inferencesh-run-" }).pipe(
         Effect.mapError((error) => fromPlatformError(error, "the temporary directory", "Write")),
+        // Before the directory goes.
+        Effect.zipLeft(finish),
         Scope.extend(scope)
       )
     )
@@ -55,6 +74,10 @@ export const make: Effect.Effect<Effect.Effect<LocalFiles, never, Scope.Scope>> 
 
     const save = (file: File.File): Effect.Effect<File.Local, FileError> =>
       Effect.gen(function* () {
+        if (isOver) {
+          const detail = "the run that it was given to is over: its files on the disk are gone"
+          return yield* new FileError({ file: file.filename ?? "file", reason: "NotFound", detail })
+        }
         const known = saved.get(file)
         if (known !== undefined) return known
         const root = yield* directory
@@ -66,23 +89,21 @@ export const make: Effect.Effect<Effect.Effect<LocalFiles, never, Scope.Scope>> 
 
     const localFile = (file: File.File): Effect.Effect<File.Local, FileError> => {
       const source = file[File.TypeId]
-      return source._tag === "Path"
-        ? Effect.map(
-            Effect.provideService(File.refreshMetadata(file), FileSystem.FileSystem, fs),
-            ({ size = 0, contentType, filename }) =>
-              File.make(source, { path: source.path, size, contentType, filename })
-          )
-        : save(file)
+      return source._tag === "Path" ? onDisk(fs, file, source.path) : save(file)
     }
 
     const lazily = (file: File.File): File.File => {
       const { uri } = file
       if (file[File.TypeId]._tag !== "Uri" || !File.isRemote(file) || uri === undefined) return file
-      const stream = Stream.unwrap(
-        Effect.map(
-          Effect.suspend(() => save(file)),
-          (local) => Stream.provideService(File.localStream(local), FileSystem.FileSystem, fs)
-        )
+      // One that is kept beyond the run is fetched as any other.
+      const stream = Stream.suspend(() =>
+        isOver
+          ? Download.download(client, uri)
+          : Stream.unwrap(
+              Effect.map(save(file), (local) =>
+                Stream.provideService(File.localStream(local), FileSystem.FileSystem, fs)
+              )
+            )
       )
       return File.make({ _tag: "Fetched", uri, stream }, file)
     }

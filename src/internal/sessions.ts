@@ -1,3 +1,4 @@
+import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -63,16 +64,19 @@ export const make = (api: ApiClient.Service, tasks: Tasks.Service): Sessions.Ser
     )
 
   /** Gives signs of life until the session is lost. */
-  const keepAlive = (id: string, timeout: Duration.Duration) =>
-    keepalive(id).pipe(
+  const keepAlive = (id: string, timeout: Duration.Duration) => {
+    const interval = Duration.millis(Math.floor(Duration.toMillis(timeout) / 3))
+    return keepalive(id).pipe(
+      Effect.timeout(interval),
       Effect.catchIf(
-        (error): error is ApiFailure => error._tag !== "SessionLost",
+        (error): error is ApiFailure | Cause.TimeoutException => error._tag !== "SessionLost",
         (error) => Effect.logDebug(`session ${id} could not be kept alive: it is tried again`, error)
       ),
-      Effect.delay(Duration.times(timeout, 1 / 3)),
+      Effect.delay(interval),
       Effect.forever,
       Effect.catchTag("SessionLost", (error) => Effect.logDebug(error.message))
     )
+  }
 
   const session = <A extends Tasks.AppOrName>(app: A, options: Sessions.Options<A> = {}) =>
     Effect.gen(function* () {
@@ -85,8 +89,10 @@ export const make = (api: ApiClient.Service, tasks: Tasks.Service): Sessions.Ser
           : end(id).pipe(lastly(`Session ${id} may go on until it times out: the service did not confirm its end`))
       )
       const timeout = options.timeout === undefined ? defaultTimeout : Duration.decode(options.timeout)
+      // Also where the session is made in a region that cannot be interrupted, such as an acquisition.
       yield* Deferred.await(started).pipe(
         Effect.flatMap((id) => keepAlive(id, timeout)),
+        Effect.interruptible,
         Effect.forkScoped
       )
 

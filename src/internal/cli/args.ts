@@ -4,6 +4,9 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 
+/** The variable that the key is read from, where no option says it: those show in lists of processes. */
+export const keyName = "INFERENCE_SERVER_KEY"
+
 export const usage = `Usage: effect-inferencesh serve [options] <module>
 
 Serves the apps that a JavaScript or TypeScript module exports: a BaseApp, a list of them, or the App of an inference.sh Node app.
@@ -12,7 +15,7 @@ An exported \`agents\` record is served too, and an exported \`layer\` provides 
   <module>          the file
   --port <number>   default 8080; 0 takes one that is free
   --host <address>  default 127.0.0.1, which only this machine reaches
-  --api-key <key>   the key that callers must send (default: any will do)
+  --api-key <key>   the key that callers must send (default: what ${keyName} holds; without it any will do)
   --data <folder>   where tasks, files and chats are kept (default: nowhere, they go with the server)
   --help            prints this`
 

@@ -102,6 +102,10 @@ export const loadModule = (path: string): Effect.Effect<Loaded, BadModule, FileS
         message: `${file} exports no app: export a BaseApp, a list of them, or the App of a Node app. It exports ${found}.`
       })
     }
+    if (module.agents !== undefined && !isAgents(module.agents)) {
+      const message = `${file} exports agents that are no record of references and their configurations.`
+      return yield* new BadModule({ message })
+    }
     return {
       apps,
       agents: isAgents(module.agents) ? module.agents : {},

@@ -7,17 +7,20 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Clock from "effect/Clock"
+import * as Config from "effect/Config"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as App from "../../App.js"
 import * as LocalServer from "../../LocalServer.js"
 import { messageOf } from "../failure.js"
 import { toJsonSchema } from "../jsonSchema.js"
 import { isJsonObject } from "../wire.js"
-import type { Serve } from "./args.js"
+import { keyName, type Serve } from "./args.js"
 import { type Loaded, loadModule } from "./loadModule.js"
 import { sample } from "./sample.js"
 
@@ -63,9 +66,9 @@ const welcome = ({ apps }: Loaded, url: string, key: string): string => {
     ...list,
     "",
     "From a shell:",
-    `  curl ${url}/apps/run -H ${quoted(`authorization: Bearer ${key}`)} -H 'content-type: application/json' -d ${quoted(body)}`,
+    `  curl ${url}/apps/run -H "authorization: Bearer ${key}" -H 'content-type: application/json' -d ${quoted(body)}`,
     "From Effect:",
-    `  NodeInference.layer({ apiKey: Redacted.make(${JSON.stringify(key)}), baseUrl: ${JSON.stringify(url)} })`,
+    `  NodeInference.layer({ apiKey: Redacted.make(${key.startsWith("$") ? "…" : JSON.stringify(key)}), baseUrl: ${JSON.stringify(url)} })`,
     "",
     "Ctrl-C stops it.",
     ""
@@ -85,21 +88,23 @@ export const serve = (command: Serve) =>
   Effect.gen(function* () {
     const loaded = yield* loadModule(command.module)
     const { apps, agents } = loaded
+    const inherited = yield* Config.option(Config.nonEmptyString(keyName))
+    const apiKey = command.apiKey ?? Option.getOrUndefined(Option.map(inherited, Redacted.make))
     const announced = Layer.effectDiscard(
       Effect.gen(function* () {
         const { address } = yield* HttpServer.HttpServer
         // A key that was given is not printed.
-        const key = command.apiKey === undefined ? "any-key" : "$KEY"
+        const key = apiKey === undefined ? "any-key" : `$${keyName}`
         yield* Console.log(welcome(loaded, urlOf(command, address), key))
-        if (command.apiKey === undefined && !isLoopback(command.host)) {
-          yield* Console.warn(`Whoever reaches ${command.host} can run these apps: set --api-key to change that.\n`)
+        if (apiKey === undefined && !isLoopback(command.host)) {
+          yield* Console.warn(`Whoever reaches ${command.host} can run these apps: set an API key to change that.\n`)
         }
       })
     )
     const server = LocalServer.layer({
       apps,
       agents,
-      apiKey: command.apiKey,
+      apiKey,
       dataDirectory: command.data,
       shutdownTimeout: "10 seconds",
       middleware: withLog

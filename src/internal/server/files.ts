@@ -121,6 +121,11 @@ export const make = (directory: string, stored: Records) =>
           yield* Effect.mapError(fs.makeDirectory(folderOf(record.id), { recursive: true }), failed)
           yield* Effect.mapError(fs.rename(partial, pathOf(record)), failed)
         }).pipe(Effect.onError(() => Effect.ignore(fs.remove(partial, { force: true }))))
+        // It may have been removed meanwhile.
+        if (!records.has(record.id)) {
+          yield* Effect.ignore(fs.remove(folderOf(record.id), { recursive: true, force: true }))
+          return yield* new FileError({ file: record.filename, reason: "NotFound" })
+        }
         const complete: FileRecord = { ...record, size, stored: true }
         records.set(record.id, complete)
         yield* save(record.id)

@@ -109,7 +109,9 @@ export const make = <R>(
     const wire = TaskWire.make(options.numbering)
     const webhooks = yield* Webhooks.make({ hosts: options.webhookHosts, wire })
     const launcher = yield* Launcher.make<R>({ apps, sessions, store, files, webhooks })
-    const taskRoutes = TaskRoutes.make({ launcher, store, wire, settings })
+    const shutdown = Shutdown.make(options.shutdownTimeout)
+    const { admit } = shutdown
+    const taskRoutes = TaskRoutes.make({ launcher, store, wire, admit, settings })
     const fileRoutes = yield* FileRoutes.make({ files, settings })
     // Made after the tasks, and so stopped before them.
     const agents = yield* AgentRoutes.make({
@@ -117,24 +119,24 @@ export const make = <R>(
       maxChats: options.maxChats,
       launcher,
       records: yield* recordsOf("chats"),
+      admit,
       settings
     })
     const appRoutes = yield* AppRoutes.make({ apps, settings })
     const sessionRoutes = SessionRoutes.make({ sessions, settings })
     const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, appRoutes, agents.router, sessionRoutes)
     const router = yield* HttpRouter.toHttpApp(routes)
-    const shutdown = Shutdown.make(options.shutdownTimeout, (until) =>
-      // Turns before tasks, which they start.
-      Effect.all([launcher.cancelLater(until), agents.drain, launcher.drain], { discard: true })
+    yield* Effect.addFinalizer(() =>
+      shutdown.drain((until) =>
+        // Turns before tasks, which they start.
+        Effect.all([launcher.cancelLater(until), agents.drain, launcher.drain], { discard: true })
+      )
     )
-
-    yield* Effect.addFinalizer(() => shutdown.drain)
 
     return Effect.gen(function* () {
       const original = yield* HttpServerRequest.HttpServerRequest
       const request = original.modify({ url: normalise(original.url) })
       if (!open.test(request.url)) yield* authenticate(settings, request)
-      yield* shutdown.guard(request)
       return yield* Effect.provideService(router, HttpServerRequest.HttpServerRequest, request)
     }).pipe(
       Effect.catchTag("RouteNotFound", ({ request }) => {

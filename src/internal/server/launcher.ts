@@ -78,6 +78,12 @@ export const make = <R>(options: {
   Effect.gen(function* () {
     const { apps, sessions, store, files, webhooks } = options
     const fibers = yield* FiberMap.make<string, void, never>()
+    let closed = false
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        closed = true
+      })
+    )
     // Tasks run in the server's own context, whatever that of the request is.
     const fork = yield* FiberMap.runtime(fibers)<R>()
 
@@ -125,6 +131,7 @@ export const make = <R>(options: {
           const received = entry.state
           const run = Runner.run({ entry, pool: call?.pool ?? app.pool, setupKey, files })
           if (call !== undefined) yield* call.began(received.id)
+          if (closed) yield* Tasks.finish(entry, { status: "cancelled" })
           fork(received.id, call === undefined ? run : Effect.ensuring(run, call.left))
           tellWebhook(entry)
           return { entry, received } satisfies Started

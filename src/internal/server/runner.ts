@@ -37,7 +37,7 @@ export const run = <R>(options: {
 
   const process = Effect.gen(function* () {
     // It was recorded first, and may have been cancelled meanwhile.
-    if (entry.state.status === "cancelling") return yield* Effect.interrupt
+    if (entry.state.status === "cancelling" || Tasks.isOver(entry)) return yield* Effect.interrupt
     const now = yield* Clock.currentTimeMillis
     if (state.runAt !== undefined && state.runAt > now) yield* Effect.sleep(state.runAt - now)
     yield* Tasks.setStatus(entry, "queued")

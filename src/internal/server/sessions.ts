@@ -93,7 +93,8 @@ const isActive = ({ state }: { readonly state: State }): boolean => state.status
 export const make = <R>(limit: number): Effect.Effect<Sessions<R>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const entries = new Map<string, Entry<R>>()
-    const scope = yield* Effect.scope
+    // Of its own, so that the instances go when this does, and not before the tasks that use them: those are made later.
+    const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
     const fibers = yield* FiberMap.make<string, void>()
     const fork = yield* FiberMap.runtime(fibers)<never>()
 
@@ -185,16 +186,17 @@ export const make = <R>(limit: number): Effect.Effect<Sessions<R>, never, Scope.
             putOff(entry, (now) => ({ taskId, lastCallAt: now, callCount: entry.state.callCount + 1 })),
           left: Effect.suspend(() => {
             entry.calls--
-            return Effect.zipRight(
-              putOff(entry, () => (entry.calls > 0 ? {} : { taskId: undefined })),
-              letGo(entry)
-            )
+            const fields = () => (entry.calls > 0 ? {} : { taskId: undefined })
+            return Effect.zipRight(isActive(entry) ? putOff(entry, fields) : change(entry, fields), letGo(entry))
           })
         }
       })
 
     const plan: Sessions<R>["plan"] = (app, body) =>
       Effect.gen(function* () {
+        if (body.session != null && typeof body.session !== "string") {
+          return yield* invalid("this is no session", [{ field: "session", message: 'expected "new" or an id' }])
+        }
         const named = text(body.session)
         if (named === undefined) return undefined
         if (named === "new") {

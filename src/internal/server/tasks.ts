@@ -117,7 +117,8 @@ const entered = (state: State, status: Task.TaskStatus, at: number): State => ({
   events: [...state.events, { id: `${state.id}-e${state.events.length + 1}`, status, at }]
 })
 
-const isOver = ({ ending, state }: Entry) => ending !== undefined || Task.isTerminal(state.status)
+/** Whether a task has ended, also if nobody is told of it yet. */
+export const isOver = ({ ending, state }: Entry) => ending !== undefined || Task.isTerminal(state.status)
 
 /** Moves a task on. A terminal task stays as it is, and one that is being cancelled only moves to its end. */
 export const setStatus = (entry: Entry, status: Task.TaskStatus) =>

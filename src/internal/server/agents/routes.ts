@@ -6,6 +6,7 @@ import type { Json } from "../../wire.js"
 import type { Launcher } from "../launcher.js"
 import type { Records } from "../records.js"
 import { parseRef } from "../registry.js"
+import type { Problem } from "../reply.js"
 import type { Settings } from "../settings.js"
 import * as Agents from "./agents.js"
 import * as ChatRoutes from "./chatRoutes.js"
@@ -38,10 +39,12 @@ export const make = (options: {
   readonly maxChats: number
   readonly launcher: Launcher
   readonly records: Records
+  /** Whether turns may be started. */
+  readonly admit: Effect.Effect<void, Problem>
   readonly settings: Settings
 }) =>
   Effect.gen(function* () {
-    const { launcher, settings } = options
+    const { admit, launcher, settings } = options
     const templates = yield* Templates.make(options.templates)
     const agents = Agents.make({ templates, launcher })
     yield* Effect.forEach(options.templates, ({ ref, config }) => checked(agents, ref, config), { discard: true })
@@ -51,7 +54,7 @@ export const make = (options: {
       return Turn.perform(turn, { launcher, delegate }, settings.heartbeatInterval)
     })
     const router = HttpRouter.concatAll(
-      RunRoutes.make({ agents, chats, turns, settings }),
+      RunRoutes.make({ agents, chats, turns, admit, settings }),
       ChatRoutes.make({ agents, templates, chats, turns, settings }),
       ToolRoutes.make({ chats, settings }),
       TemplateRoutes.make({ agents, templates, settings })

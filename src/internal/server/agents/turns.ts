@@ -104,6 +104,7 @@ export const make = (
       )
       // Not run before the state is complete, nor on the stack of the turn before.
       fork(runId, Effect.asVoid(fiber), { immediate: false })
+      if (closing) end(turn, now, { state: "canceled" })
       return { userMessage: message, begun: { assistantMessage, turn } }
     }
 
