@@ -60,8 +60,8 @@ const node = (def: Json, json: Json): Node => ({
   description: text(json.description),
   def,
   _def: def,
-  // `z.toJSONSchema` asks for this before it looks for itself.
-  _zod: { def, toJSONSchema: () => json },
+  // `z.toJSONSchema` asks for this before it looks for itself, and writes into what it gets.
+  _zod: { def, toJSONSchema: () => structuredClone(json) },
   ...(def.type === "object" && { shape: def.shape })
 })
 
@@ -180,7 +180,7 @@ export const make = (app: string, path: Issue["path"], schema: Schema.Schema.Any
   }
   const safeParse = (value: unknown) => Effect.runSync(read(value))
   const safeParseAsync = (value: unknown) => Effect.runPromise(read(value))
-  const toJSONSchema = () => json
+  const toJSONSchema = () => structuredClone(json)
   const made: NodeSchema<unknown> = {
     ...nodeOf(json),
     safeParse,
