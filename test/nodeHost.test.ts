@@ -391,6 +391,34 @@ describe("fromNodeModule", () => {
     })
   )
 
+  it.scoped("takes no path from the caller for a file where an app takes either", () =>
+    Effect.gen(function* () {
+      const Either = App.make("acme/either", {
+        input: { any: Schema.Union(File.File, Schema.Struct({ path: Schema.String })) },
+        output: { isFile: Schema.Boolean }
+      })
+      const either = BaseApp.make(Either, { run: ({ any }) => Effect.succeed({ isFile: File.isFile(any) }) })
+      const again = BaseApp.fromNodeModule("acme/either", BaseApp.toNodeModule(either, NodeContext.layer))
+      const app = yield* BaseApp.start(again)
+      assert.deepStrictEqual(yield* last(app.runEncoded({ any: { path: "/etc/hostname" } })), { isFile: false })
+      assert.deepStrictEqual(yield* last(app.runEncoded({ any: File.fromPath("/etc/hostname") })), { isFile: true })
+    })
+  )
+
+  it.effect("tells the JSON Schema of a module also where a field has none", () =>
+    Effect.gen(function* () {
+      const odd = BaseApp.fromNodeModule("acme/odd", {
+        App: class {
+          run() {}
+        },
+        RunInput: z.object({ big: z.bigint(), text: z.string() }),
+        RunOutput: z.object({})
+      })
+      const { input } = yield* BaseApp.jsonSchemas(odd)
+      assert.deepStrictEqual(input.properties, { big: {}, text: { type: "string" } })
+    })
+  )
+
   it.scoped("types its functions as zod does", () =>
     Effect.gen(function* () {
       const shout = BaseApp.fromNodeModule("acme/shout", {

@@ -13,7 +13,7 @@ import * as App from "../App.js"
 import * as File from "../File.js"
 import { AppFailed, InvalidRequest, type Issue } from "../InferenceError.js"
 import { failed } from "./appFailed.js"
-import { messageOf } from "./failure.js"
+import { issuesOf, messageOf } from "./failure.js"
 import { mapFileFields } from "./fileFields.js"
 import { pascalCase, reserved } from "./nodeModule.js"
 import * as NodeSchema from "./nodeSchema.js"
@@ -46,7 +46,21 @@ const issueOf = (issue: unknown): Issue => {
   }
 }
 
-const parse = (schema: Zod, value: unknown): Effect.Effect<Parsed> =>
+const parse = (schema: Zod, value: unknown): Effect.Effect<Parsed> => {
+  const contract = NodeSchema.schemaOf(schema)
+  // One that was made here takes the paths of files from its host, and must not from callers.
+  return contract === undefined
+    ? parseZod(schema, value)
+    : Effect.match(NodeSchema.complete(contract, value), {
+        onSuccess: (value): Parsed => {
+          if (typeof value === "object" && value !== null) NodeSchema.hosted.add(value)
+          return { value }
+        },
+        onFailure: (error): Parsed => ({ issues: issuesOf(error) })
+      })
+}
+
+const parseZod = (schema: Zod, value: unknown): Effect.Effect<Parsed> =>
   Effect.tryPromise(async () => schema.safeParseAsync(value)).pipe(
     Effect.map((result): Parsed => {
       if (!isJsonObject(result)) return { issues: [{ path: [], message: "its schema gives no result" }] }
@@ -73,7 +87,7 @@ const jsonSchemaOf = (schema: Zod, side: "input" | "output"): Json | undefined =
   const offer = offers[side]
   if (!isMethod(offer)) return undefined
   try {
-    const json = offer({ target: "draft-2020-12", libraryOptions: { override: markFiles } })
+    const json = offer({ target: "draft-2020-12", libraryOptions: { override: markFiles, unrepresentable: "any" } })
     if (!isJsonObject(json)) return undefined
     const { $schema: _, ...rest } = json
     return rest
@@ -129,7 +143,7 @@ const withPaths = (
 ): { readonly input: unknown; readonly paths: ReadonlySet<string> } => {
   const contract = NodeSchema.schemaOf(schema)
   // The platform's own `File` takes a path for an address; schemas made here are not so free with texts.
-  const local = (file: File.File) => (contract === undefined ? file.path : NodeSchema.toLocal(file))
+  const local = (file: File.File) => (contract === undefined ? file.path : file)
   const paths = new Set<string>()
   const place = (file: File.File): unknown => {
     const found = resolve(file)

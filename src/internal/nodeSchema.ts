@@ -152,6 +152,15 @@ class NodeSchemaError extends Error {
   }
 }
 
+/** The wire form again, with the defaults filled in, since that is what an app gets. Not every schema can go back. */
+export const complete = (schema: Schema.Schema.AnyNoContext, wire: unknown) =>
+  Schema.decodeUnknown(schema, { errors: "all" })(wire).pipe(
+    Effect.flatMap((decoded) => Effect.orElseSucceed(Schema.encode(schema)(decoded), () => wire))
+  )
+
+/** Inputs from a host of this package. Their files are `File`s: a `{ path }` in them was written by the caller. */
+export const hosted = new WeakSet<object>()
+
 const own = new WeakMap<object, Schema.Schema.AnyNoContext>()
 
 /** The schema behind one that was made here. */
@@ -163,17 +172,11 @@ export const make = (app: string, path: Issue["path"], schema: Schema.Schema.Any
     toJsonSchema(schema),
     (message) => new InvalidRequest({ app, issues: [{ path, message }] })
   )
-  // The wire form again, with the defaults filled in, since that is what an app gets. Not every schema can go back.
-  const read = (value: unknown): Effect.Effect<NodeSchema.Result<unknown>> => {
-    const wire = withLocalFiles(schema, value ?? {})
-    return Schema.decodeUnknown(schema, { errors: "all" })(wire).pipe(
-      Effect.flatMap((decoded) => Effect.orElseSucceed(Schema.encode(schema)(decoded), () => wire)),
-      Effect.match({
-        onSuccess: (filled): NodeSchema.Result<unknown> => ({ success: true, data: asJson(filled) }),
-        onFailure: (error) => ({ success: false, error: new NodeSchemaError(error) })
-      })
-    )
-  }
+  const read = (value: unknown): Effect.Effect<NodeSchema.Result<unknown>> =>
+    Effect.match(complete(schema, withLocalFiles(schema, value ?? {})), {
+      onSuccess: (filled): NodeSchema.Result<unknown> => ({ success: true, data: asJson(filled) }),
+      onFailure: (error) => ({ success: false, error: new NodeSchemaError(error) })
+    })
   const get = (result: NodeSchema.Result<unknown>): unknown => {
     if (result.success) return result.data
     throw result.error
