@@ -449,12 +449,18 @@ export const toNodeModule = <A extends App.Any, R, E>(
  * generator replaces the output; where a run is interrupted, `this.context.cancelRequested` is set, `onCancel` is called,
  * and the function has `cancelTimeout` (default 30 seconds) to return before it is left to itself; `unload` is called once
  * for each `setup` that got through. Outputs are not validated, as on the platform. Files are URLs in inputs; those that
- * the host holds itself are paths, which the platform's `File` takes as well. Files in outputs, also `{ path }`, are read
- * from this machine, unless the caller has given the very path. But since that `File` takes a path for an address, an app
- * that opens what it is given can be made to open any file of this machine: serve it to no one who may not read them.
+ * the host holds itself are paths, which the platform's `File` takes as well.
  *
- * Runs fail with `AppFailed` in the phase `input`, which names the fields, or `run` with the message of what was thrown.
- * The JSON Schemas are those that zod offers (since 4.2), and allow anything before. Functions that talk over a socket are
+ * Files in outputs, also `{ path }`, are read from this machine, unless the caller has given the very path. So that nobody
+ * can have any file read by its name, they must be (links followed) in the directory for temporary files, the platform's
+ * file cache (`$FILE_CACHE_DIR`, or `~/.cache/inferencesh/files`) or storage (`/app/data`, `/app/tmp`, `/app/cache`), the
+ * working directory, or one of `outputDirectories`, unless the host itself has given them to the run. Where one is not,
+ * the run fails in the phase `output`. The instance needs a `FileSystem` and a `Path` in its context for this, as
+ * `LocalServer` gives them. But since the platform's `File` takes a path for an address, an app that opens what it is given
+ * can be made to open any file of this machine: serve it to no one who may not read them.
+ *
+ * Runs fail with `AppFailed` in the phase `input`, which names the fields, `run` with the message of what was thrown, or
+ * `output`. The JSON Schemas are those that zod offers (since 4.2), and allow anything before. Functions that talk over a socket are
  * left out. What the module writes to the console stays there: it cannot be told which run it belongs to.
  *
  * Throws `InvalidRequest` where the module holds no functions.
@@ -483,13 +489,16 @@ export const toNodeModule = <A extends App.Any, R, E>(
 export const fromNodeModule = <const M extends NodeModule.Any>(
   name: string,
   module: M,
-  options: { readonly cancelTimeout?: Duration.DurationInput } = {}
+  options: {
+    readonly cancelTimeout?: Duration.DurationInput
+    readonly outputDirectories?: ReadonlyArray<string>
+  } = {}
 ): BaseApp<NodeModule.Contract<M>, never> => {
-  const { app, open } = NodeHost.make(
-    name,
-    Object.fromEntries(Object.entries(module)),
-    options.cancelTimeout ?? "30 seconds"
-  )
+  const { cancelTimeout = "30 seconds", outputDirectories = [] } = options
+  const { app, open } = NodeHost.make(name, Object.fromEntries(Object.entries(module)), {
+    cancelTimeout,
+    outputDirectories
+  })
   // The functions are found by the rules that the type follows.
   return { [TypeId]: TypeId, app: app as NodeModule.Contract<M>, concurrency: 1, open }
 }

@@ -1,7 +1,10 @@
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert, describe, it } from "@effect/vitest"
+import { File as PlatformFile } from "@inferencesh/app"
 import * as Chunk from "effect/Chunk"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -201,6 +204,77 @@ describe("fromNodeModule", () => {
     )
   )
 
+  const gives = (give: (given: unknown) => unknown, options?: { readonly outputDirectories: ReadonlyArray<string> }) =>
+    BaseApp.start(
+      BaseApp.fromNodeModule(
+        "acme/gives",
+        {
+          App: class {
+            async run({ given }: { readonly given: unknown }) {
+              return { result: give(given) }
+            }
+          },
+          RunInput: z.object({ given: z.union([z.string().trim(), z.unknown()]) }),
+          RunOutput: z.object({ result: z.any() })
+        },
+        options
+      )
+    )
+
+  const givenBy = (
+    give: (given: unknown) => unknown,
+    given: unknown = "",
+    options?: { readonly outputDirectories: ReadonlyArray<string> }
+  ) =>
+    Effect.flatMap(gives(give, options), (app) => last(app.run({ given }))).pipe(
+      Effect.map(({ result }) => result),
+      Effect.scoped
+    )
+
+  it.effect("gives no file of this machine from elsewhere than where apps put theirs", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      yield* fs.symlink("/etc/hostname", `${directory}/link`)
+      const echo = (path: unknown) => ({ path })
+      const open = (path: unknown) => PlatformFile.fromPath(String(path))
+      for (const [give, given] of [
+        [open, "/etc//hostname"],
+        [echo, " /etc/hostname"],
+        [open, `${directory}/../../etc/hostname`],
+        [() => ({ path: `${directory}/link` }), ""],
+        [() => PlatformFile.fromPath("/etc/hostname"), ""],
+        [() => [{ deep: { path: "/etc/hostname" } }], ""]
+      ] as const) {
+        const error = failure(yield* Effect.flip(givenBy(give, given)))
+        assert.strictEqual(error.phase, "output")
+        assert.match(error.detail, /outputDirectories/)
+      }
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
+  it.effect("gives the files that are where apps put theirs", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      yield* fs.writeFileString(`${directory}/a.txt`, "a")
+      assert.isTrue(File.isFile(yield* givenBy(() => ({ path: `${directory}/a.txt` }))))
+      assert.isTrue(File.isFile(yield* givenBy(() => PlatformFile.fromPath("package.json"))))
+      const etc = { outputDirectories: ["/etc"] }
+      assert.isTrue(File.isFile(yield* givenBy(() => ({ path: "/etc/hostname" }), "", etc)))
+      const cached = givenBy(() => ({ path: "/opt/cache/a.txt" }))
+      const config = ConfigProvider.fromMap(new Map([["FILE_CACHE_DIR", "/opt/cache"]]))
+      assert.isTrue(File.isFile(yield* Effect.withConfigProvider(cached, config)))
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
+  it.effect("gives back the files that it was given, wherever they are", () =>
+    Effect.gen(function* () {
+      const echo = (path: unknown) => ({ path })
+      assert.isTrue(File.isFile(yield* givenBy(echo, File.fromPath("/etc/hostname"))))
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
   const Written = App.make("acme/written", {
     functions: {
       run: {
@@ -314,6 +388,34 @@ describe("fromNodeModule", () => {
         assert.deepStrictEqual(invalid.issues[0]?.path, ["input", "text"])
       }).pipe(Effect.provide(NodeInference.layerLocal({ apps })))
       assert.deepStrictEqual(yield* BaseApp.jsonSchemas(again(Apps.model)), yield* BaseApp.jsonSchemas(Apps.Model))
+    })
+  )
+
+  it.scoped("takes no path from the caller for a file where an app takes either", () =>
+    Effect.gen(function* () {
+      const Either = App.make("acme/either", {
+        input: { any: Schema.Union(File.File, Schema.Struct({ path: Schema.String })) },
+        output: { isFile: Schema.Boolean }
+      })
+      const either = BaseApp.make(Either, { run: ({ any }) => Effect.succeed({ isFile: File.isFile(any) }) })
+      const again = BaseApp.fromNodeModule("acme/either", BaseApp.toNodeModule(either, NodeContext.layer))
+      const app = yield* BaseApp.start(again)
+      assert.deepStrictEqual(yield* last(app.runEncoded({ any: { path: "/etc/hostname" } })), { isFile: false })
+      assert.deepStrictEqual(yield* last(app.runEncoded({ any: File.fromPath("/etc/hostname") })), { isFile: true })
+    })
+  )
+
+  it.effect("tells the JSON Schema of a module also where a field has none", () =>
+    Effect.gen(function* () {
+      const odd = BaseApp.fromNodeModule("acme/odd", {
+        App: class {
+          run() {}
+        },
+        RunInput: z.object({ big: z.bigint(), text: z.string() }),
+        RunOutput: z.object({})
+      })
+      const { input } = yield* BaseApp.jsonSchemas(odd)
+      assert.deepStrictEqual(input.properties, { big: {}, text: { type: "string" } })
     })
   )
 

@@ -136,6 +136,11 @@ describe("toNodeModule", () => {
       // zod knows its own kind by the class.
       const { $schema: _, ...byZod } = z.toJSONSchema(wide.RunInput as unknown as z.ZodType)
       assert.deepStrictEqual(byZod, input)
+      // zod finishes what it is given in place.
+      assert.deepStrictEqual(zodToJsonSchema(wide.RunInput), zodToJsonSchema(wide.RunInput))
+      assert.deepStrictEqual(wide.RunInput.toJSONSchema(), input)
+      assert.notStrictEqual(wide.RunInput.toJSONSchema(), wide.RunInput.toJSONSchema())
+      assert.notStrictEqual(wide.RunInput._zod.toJSONSchema(), wide.RunInput._zod.toJSONSchema())
       assert.deepStrictEqual(wide.AppSetup.toJSONSchema(), setup)
     })
   )

@@ -13,10 +13,11 @@ import * as App from "../App.js"
 import * as File from "../File.js"
 import { AppFailed, InvalidRequest, type Issue } from "../InferenceError.js"
 import { failed } from "./appFailed.js"
-import { messageOf } from "./failure.js"
+import { issuesOf, messageOf } from "./failure.js"
 import { mapFileFields } from "./fileFields.js"
 import { pascalCase, reserved } from "./nodeModule.js"
 import * as NodeSchema from "./nodeSchema.js"
+import * as OutputDirectories from "./outputDirectories.js"
 import { dotted } from "./server/issues.js"
 import { mapFiles } from "./server/mapFiles.js"
 import { isJsonObject, isPlainObject, type Json } from "./wire.js"
@@ -45,7 +46,21 @@ const issueOf = (issue: unknown): Issue => {
   }
 }
 
-const parse = (schema: Zod, value: unknown): Effect.Effect<Parsed> =>
+const parse = (schema: Zod, value: unknown): Effect.Effect<Parsed> => {
+  const contract = NodeSchema.schemaOf(schema)
+  // One that was made here takes the paths of files from its host, and must not from callers.
+  return contract === undefined
+    ? parseZod(schema, value)
+    : Effect.match(NodeSchema.complete(contract, value), {
+        onSuccess: (value): Parsed => {
+          if (typeof value === "object" && value !== null) NodeSchema.hosted.add(value)
+          return { value }
+        },
+        onFailure: (error): Parsed => ({ issues: issuesOf(error) })
+      })
+}
+
+const parseZod = (schema: Zod, value: unknown): Effect.Effect<Parsed> =>
   Effect.tryPromise(async () => schema.safeParseAsync(value)).pipe(
     Effect.map((result): Parsed => {
       if (!isJsonObject(result)) return { issues: [{ path: [], message: "its schema gives no result" }] }
@@ -72,7 +87,7 @@ const jsonSchemaOf = (schema: Zod, side: "input" | "output"): Json | undefined =
   const offer = offers[side]
   if (!isMethod(offer)) return undefined
   try {
-    const json = offer({ target: "draft-2020-12", libraryOptions: { override: markFiles } })
+    const json = offer({ target: "draft-2020-12", libraryOptions: { override: markFiles, unrepresentable: "any" } })
     if (!isJsonObject(json)) return undefined
     const { $schema: _, ...rest } = json
     return rest
@@ -121,12 +136,18 @@ type ResolveFile = (file: File.File) => File.File
  * An input as the engine gives it, where files are URLs; those that the host holds itself, at addresses that may not be reached from
  * here, are paths.
  */
-const withPaths = (schema: Zod, input: unknown, resolve: ResolveFile): unknown => {
+const withPaths = (
+  schema: Zod,
+  input: unknown,
+  resolve: ResolveFile
+): { readonly input: unknown; readonly paths: ReadonlySet<string> } => {
   const contract = NodeSchema.schemaOf(schema)
   // The platform's own `File` takes a path for an address; schemas made here are not so free with texts.
-  const local = (file: File.File) => (contract === undefined ? file.path : NodeSchema.toLocal(file))
+  const local = (file: File.File) => (contract === undefined ? file.path : file)
+  const paths = new Set<string>()
   const place = (file: File.File): unknown => {
     const found = resolve(file)
+    if (found.path !== undefined) paths.add(found.path)
     return found[File.TypeId]._tag === "Path" ? local(found) : found.uri
   }
   const given = mapFiles(input, place)
@@ -135,7 +156,10 @@ const withPaths = (schema: Zod, input: unknown, resolve: ResolveFile): unknown =
     const address = isJsonObject(value) ? value.uri : value
     return isAddress(address) ? place(File.fromUri(address)) : value
   }
-  return contract === undefined ? mapTexts(given, addressed) : mapFileFields(contract.ast, given, addressed)
+  return {
+    input: contract === undefined ? mapTexts(given, addressed) : mapFileFields(contract.ast, given, addressed),
+    paths
+  }
 }
 
 const mapTexts = (value: unknown, f: (text: string) => unknown): unknown =>
@@ -168,13 +192,14 @@ const asFile = (json: Json, isForeign: (path: string) => boolean): File.File | u
 
 /**
  * An output in which the files of the platform are files of this package, which the host uploads. A path that the caller has written is
- * none: that would give whoever calls an app that repeats its input any file of this machine.
+ * none, and none is given that `refuse` is against: that would give whoever calls an app that repeats its input any file of this machine.
  */
-const makeOutput = (input: unknown) => {
+const makeOutput = (input: unknown, refuse: (path: string) => Effect.Effect<string | undefined>) => {
   const texts = new Set<string>()
   mapTexts(input, (text) => texts.add(text))
   // A file that stays the same in each partial output is stored once.
   const files = new WeakMap<object, File.File>()
+  const unchecked: Array<File.File> = []
   const go = (value: unknown, above: ReadonlyArray<unknown>): unknown => {
     if (typeof value !== "object" || value === null || File.isFile(value) || ArrayBuffer.isView(value)) return value
     if (above.includes(value)) return value
@@ -187,11 +212,23 @@ const makeOutput = (input: unknown) => {
     const file = asFile(json, (path) => texts.has(path))
     if (file !== undefined) {
       files.set(value, file)
+      unchecked.push(file)
       return file
     }
     return Object.fromEntries(Object.entries(json).map(([key, item]) => [key, go(item, below)]))
   }
-  return (value: unknown) => go(value, [])
+  return (value: unknown): Effect.Effect<unknown, string> =>
+    Effect.suspend(() => {
+      const output = go(value, [])
+      return Effect.as(
+        Effect.forEach(unchecked.splice(0), ({ path }) =>
+          path === undefined
+            ? Effect.void
+            : Effect.flatMap(refuse(path), (reason) => (reason === undefined ? Effect.void : Effect.fail(reason)))
+        ),
+        output
+      )
+    })
 }
 
 // ---- Calls ----------------------------------------------------------------------------------------------------------
@@ -330,10 +367,15 @@ type Open = (
   Scope.Scope
 >
 
+export interface Options {
+  readonly cancelTimeout: Duration.DurationInput
+  readonly outputDirectories: ReadonlyArray<string>
+}
+
 export const make = (
   name: string,
   module: Json,
-  cancelTimeout: Duration.DurationInput
+  { cancelTimeout, outputDirectories }: Options
 ): { readonly app: App.Any; readonly open: Open } => {
   const functions = functionsOf(module)
   if (Object.keys(functions).length === 0) {
@@ -392,6 +434,7 @@ export const make = (
       const config = isZod(AppSetup) ? yield* parsed("setup", AppSetup, [given ?? {}]) : (given ?? {})
       const inPhase = (phase: AppFailed["phase"]) =>
         Effect.catchAllCause((cause: Cause.Cause<unknown>) => Effect.fail(failed(app, phase)(cause)))
+      const refuse = yield* OutputDirectories.make(outputDirectories)
       const loaded = yield* inPhase("setup")(create)
       // What has begun to load is loaded before it is unloaded: a promise cannot be stopped.
       yield* Effect.acquireRelease(
@@ -406,12 +449,17 @@ export const make = (
         if (fn === undefined)
           return Stream.fail(misfit("input", [{ path: [], message: `there is no function "${name}"` }]))
         const outputs = Effect.gen(function* () {
-          const withFiles = withPaths(fn.input, input ?? {}, resolveFile ?? ((file) => file))
+          const { input: withFiles, paths } = withPaths(fn.input, input ?? {}, resolveFile ?? ((file) => file))
           // A schema may insist on an address.
           const value = yield* parsed("input", fn.input, [withFiles, mapFiles(input ?? {}, (file) => file.uri)])
           const stream = yield* runMethod(loaded, name, value, cancelTimeout)
-          const toOutput = makeOutput(input)
-          return Stream.map(stream, (part) => ({ ...part, value: toOutput(part.value) }))
+          const toOutput = makeOutput(input, (path) => refuse(path, paths))
+          return Stream.mapEffect(stream, (part) =>
+            Effect.mapBoth(toOutput(part.value), {
+              onSuccess: (value) => ({ ...part, value }),
+              onFailure: (message) => misfit("output", [{ path: [], message }])
+            })
+          )
         })
         return Stream.catchAllCause(Stream.unwrapScoped(outputs), (cause) => Stream.fail(failed(app, "run")(cause)))
       }

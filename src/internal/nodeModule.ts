@@ -93,7 +93,8 @@ const load = <R>(
     const fork = yield* FiberSet.runtime(fibers)()
     const run: Loaded["run"] = (name, input) => {
       const schema = App.signature(app, name)?.input
-      const given = schema === undefined ? input : Schemas.withLocalFiles(schema, input ?? {})
+      const isHosted = typeof input === "object" && input !== null && Schemas.hosted.has(input)
+      const given = schema === undefined || isHosted ? input : Schemas.withLocalFiles(schema, input ?? {})
       return Run.make({
         outputs: Stream.mapEffect(
           instance.runEncoded(given, { function: name, log: (line) => Console.log(line) }),

@@ -60,8 +60,8 @@ const node = (def: Json, json: Json): Node => ({
   description: text(json.description),
   def,
   _def: def,
-  // `z.toJSONSchema` asks for this before it looks for itself.
-  _zod: { def, toJSONSchema: () => json },
+  // `z.toJSONSchema` asks for this before it looks for itself, and writes into what it gets.
+  _zod: { def, toJSONSchema: () => structuredClone(json) },
   ...(def.type === "object" && { shape: def.shape })
 })
 
@@ -152,6 +152,15 @@ class NodeSchemaError extends Error {
   }
 }
 
+/** The wire form again, with the defaults filled in, since that is what an app gets. Not every schema can go back. */
+export const complete = (schema: Schema.Schema.AnyNoContext, wire: unknown) =>
+  Schema.decodeUnknown(schema, { errors: "all" })(wire).pipe(
+    Effect.flatMap((decoded) => Effect.orElseSucceed(Schema.encode(schema)(decoded), () => wire))
+  )
+
+/** Inputs from a host of this package. Their files are `File`s: a `{ path }` in them was written by the caller. */
+export const hosted = new WeakSet<object>()
+
 const own = new WeakMap<object, Schema.Schema.AnyNoContext>()
 
 /** The schema behind one that was made here. */
@@ -163,24 +172,18 @@ export const make = (app: string, path: Issue["path"], schema: Schema.Schema.Any
     toJsonSchema(schema),
     (message) => new InvalidRequest({ app, issues: [{ path, message }] })
   )
-  // The wire form again, with the defaults filled in, since that is what an app gets. Not every schema can go back.
-  const read = (value: unknown): Effect.Effect<NodeSchema.Result<unknown>> => {
-    const wire = withLocalFiles(schema, value ?? {})
-    return Schema.decodeUnknown(schema, { errors: "all" })(wire).pipe(
-      Effect.flatMap((decoded) => Effect.orElseSucceed(Schema.encode(schema)(decoded), () => wire)),
-      Effect.match({
-        onSuccess: (filled): NodeSchema.Result<unknown> => ({ success: true, data: asJson(filled) }),
-        onFailure: (error) => ({ success: false, error: new NodeSchemaError(error) })
-      })
-    )
-  }
+  const read = (value: unknown): Effect.Effect<NodeSchema.Result<unknown>> =>
+    Effect.match(complete(schema, withLocalFiles(schema, value ?? {})), {
+      onSuccess: (filled): NodeSchema.Result<unknown> => ({ success: true, data: asJson(filled) }),
+      onFailure: (error) => ({ success: false, error: new NodeSchemaError(error) })
+    })
   const get = (result: NodeSchema.Result<unknown>): unknown => {
     if (result.success) return result.data
     throw result.error
   }
   const safeParse = (value: unknown) => Effect.runSync(read(value))
   const safeParseAsync = (value: unknown) => Effect.runPromise(read(value))
-  const toJSONSchema = () => json
+  const toJSONSchema = () => structuredClone(json)
   const made: NodeSchema<unknown> = {
     ...nodeOf(json),
     safeParse,
