@@ -194,6 +194,31 @@ describe("fromNodeModule", () => {
     )
   )
 
+  it.live("leaves a module to itself that does not unload", () =>
+    Effect.gen(function* () {
+      const stuck = BaseApp.fromNodeModule(
+        "acme/stuck",
+        {
+          App: class {
+            async run() {
+              return {}
+            }
+            unload() {
+              return new Promise(() => {})
+            }
+          },
+          RunInput: z.object({}),
+          RunOutput: z.object({})
+        },
+        { cancelTimeout: "20 millis" }
+      )
+      assert.deepStrictEqual(
+        yield* Effect.scoped(Effect.flatMap(BaseApp.start(stuck), (app) => last(app.run({})))),
+        {}
+      )
+    })
+  )
+
   it.scoped("takes no path from the caller for a file of the app", () =>
     fresh(
       Effect.gen(function* () {

@@ -441,6 +441,14 @@ export const make = (
         inPhase("setup")(Effect.tryPromise({ try: async () => loaded.call("setup", config), catch: (error) => error })),
         () =>
           Effect.tryPromise({ try: async () => loaded.call("unload"), catch: (error) => error }).pipe(
+            // Finalizers cannot be interrupted, and neither could what takes too long.
+            Effect.interruptible,
+            Effect.timeoutTo({
+              duration: cancelTimeout,
+              onSuccess: () => Effect.void,
+              onTimeout: () => Effect.logWarning("unload did not return in time: it is left to itself")
+            }),
+            Effect.flatten,
             Effect.catchAllCause((cause) => Effect.logWarning("unload failed", failed(app, "unload")(cause)))
           )
       )
