@@ -59,9 +59,10 @@ await step("install", () => {
 
 await step("import", () => {
   // The Node wiring is in its own entry, so that the root loads anywhere.
+  const isOfNode = (name) => readFileSync(join(root, "src/node.ts"), "utf8").includes(`"./${name}.js"`)
   const entries = {
-    [manifest.name]: modules.filter((name) => !name.startsWith("Node")),
-    [`${manifest.name}/node`]: modules.filter((name) => name.startsWith("Node")),
+    [manifest.name]: modules.filter((name) => !isOfNode(name)),
+    [`${manifest.name}/node`]: modules.filter(isOfNode),
     ...Object.fromEntries(modules.map((name) => [`${manifest.name}/${name}`, []]))
   }
   evaluate(`

@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as AST from "effect/SchemaAST"
 import { DecodeError } from "./InferenceError.js"
 import { decodeError } from "./internal/failure.js"
 import type * as Task from "./Task.js"
@@ -314,6 +315,13 @@ export const isApp = (u: unknown): u is App => Predicate.hasProperty(u, TypeId)
  */
 export const defaultFunction = (app: Any): string =>
   "run" in app.functions ? "run" : (Object.keys(app.functions)[0] ?? "run")
+
+/**
+ * Whether the contract has setup parameters.
+ *
+ * @internal
+ */
+export const hasSetup = (app: Any): boolean => !AST.isUnknownKeyword(app.setup.ast)
 
 /**
  * The schemas of a function by its name, which may come from anywhere.

@@ -4,22 +4,32 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
 import * as EffectContext from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { identity } from "effect/Function"
+import type * as Layer from "effect/Layer"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as App from "./App.js"
 import type * as File from "./File.js"
-import { AppFailed } from "./InferenceError.js"
+import { AppFailed, type FileError, type InvalidRequest } from "./InferenceError.js"
+import { failed, misfit } from "./internal/appFailed.js"
 import { messageOf } from "./internal/failure.js"
+import { jsonSchemaOf } from "./internal/jsonSchema.js"
+import * as LocalFiles from "./internal/localFiles.js"
+import * as NodeHost from "./internal/nodeHost.js"
+import * as Node from "./internal/nodeModule.js"
 import { scopedPermit } from "./internal/permit.js"
-import { formatIssues } from "./internal/server/issues.js"
 import { mapFiles } from "./internal/server/mapFiles.js"
+import type * as NodeModule from "./NodeModule.js"
 
 /**
  * The mark of a {@link BaseApp}.
@@ -94,6 +104,11 @@ export interface Service {
   readonly log: (line: string) => Effect.Effect<void>
   /** What else the host knows of the run: the app, the function. */
   readonly metadata: { readonly [key: string]: unknown }
+  /**
+   * A file on the disk of this machine, for programs that take paths. One at an address is fetched, once; it is there until the run
+   * ends. Fails with `FileError`, also where the app was started without a `FileSystem`, a `Path` and an `HttpClient`.
+   */
+  readonly localFile: (file: File.File) => Effect.Effect<File.Local, FileError>
 }
 
 /**
@@ -142,7 +157,11 @@ interface Part {
 }
 
 /** Runs one function on decoded input. */
-type Invoke = (name: string, input: unknown) => Stream.Stream<Part, AppFailed, Context>
+type Invoke = (
+  name: string,
+  input: unknown,
+  resolveFile: RunOptions["resolveFile"]
+) => Stream.Stream<Part, AppFailed, Context>
 
 /**
  * Any app that can be hosted.
@@ -197,21 +216,6 @@ export interface Instance<out A extends App.Any = App.Any> {
   /** @internal */
   runParts(input: unknown, options?: RunOptions): Stream.Stream<Part, AppFailed>
 }
-
-const failed = (app: App.Any, phase: AppFailed["phase"]) => (cause: Cause.Cause<unknown>) => {
-  const error = Cause.squash(cause)
-  return error instanceof AppFailed
-    ? error
-    : new AppFailed({
-        app: app.name,
-        phase,
-        detail: Cause.isInterruptedOnly(cause) ? "it was interrupted from within" : messageOf(error),
-        cause: error
-      })
-}
-
-const misfit = (app: App.Any, phase: AppFailed["phase"]) => (error: ParseResult.ParseError) =>
-  new AppFailed({ app: app.name, phase, detail: formatIssues(error) })
 
 // A schema with fields has a constructor, which fills in the defaults that a caller may leave out.
 const construct = (
@@ -325,6 +329,181 @@ const noFunction = (app: App.Any, name: string) =>
   new AppFailed({ app: app.name, phase: "input", detail: `there is no function "${name}"` })
 
 /**
+ * A JSON Schema.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface JsonSchema {
+  readonly [keyword: string]: unknown
+}
+
+/**
+ * The JSON Schemas of an app: those of its default function as `input` and `output`, those of `setup` where it has such
+ * parameters, and those of each function by its name.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface JsonSchemas {
+  readonly input: JsonSchema
+  readonly output: JsonSchema
+  readonly setup?: JsonSchema
+  readonly functions: { readonly [name: string]: { readonly input: JsonSchema; readonly output: JsonSchema } }
+}
+
+/**
+ * The JSON Schemas of an app or of a contract, in the form in which apps are published: of what is on the wire, fields in
+ * the order of their definition, with titles, descriptions, defaults and limits; fields that may be left out are not
+ * `required`; a file is a string of the format `file`; named schemas are written out where they are used.
+ *
+ * Fails with `InvalidRequest` where a schema has no JSON Schema, such as one of a value that is no JSON: annotate it with
+ * `jsonSchema`.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { App, BaseApp, File } from "effect-inferencesh"
+ *
+ * const Upscale = App.make("acme/upscaler", {
+ *   input: {
+ *     image: File.image.annotations({ title: "Image", description: "What to enlarge" }),
+ *     scale: Schema.optionalWith(Schema.Int.pipe(Schema.between(2, 8)), { default: () => 2 })
+ *   },
+ *   output: { image: File.image }
+ * })
+ *
+ * const program = Effect.gen(function* () {
+ *   const { input, functions } = yield* BaseApp.jsonSchemas(Upscale)
+ *   // input.required: ["image"]; input.properties.scale: { type: "integer", minimum: 2, maximum: 8, default: 2 }
+ *   yield* Effect.log(input, functions)
+ * })
+ * ```
+ * @since 0.1.0
+ * @category getters
+ */
+export const jsonSchemas = (self: Any | App.Any): Effect.Effect<JsonSchemas, InvalidRequest> => {
+  const app = App.isApp(self) ? self : self.app
+  return Effect.gen(function* () {
+    const functions = yield* Effect.all(
+      Record.map(app.functions, ({ input, output }, name) =>
+        Effect.all({
+          input: jsonSchemaOf(["functions", name, "input"], input),
+          output: jsonSchemaOf(["functions", name, "output"], output)
+        })
+      )
+    )
+    const setup = App.hasSetup(app) ? { setup: yield* jsonSchemaOf(["setup"], app.setup) } : {}
+    const own = functions[App.defaultFunction(app)]
+    return { input: own?.input ?? {}, output: own?.output ?? {}, ...setup, functions }
+  })
+}
+
+/**
+ * The app as a module for the platform's Node runtime: what its entry file `inference.js` exports.
+ *
+ * Each object of the class `App` owns what it opens: `setup` builds the layer and starts the app, a second `setup` unloads
+ * the first, `unload` closes both. `onCancel` interrupts the runs. The methods take inputs as the engine gives them, files
+ * as URLs or as `{ uri }`, and also those on the same machine as `{ path }`, which the platform's own `File` takes too. They
+ * give files as `{ path, content_type, size, filename }`; files in memory are written to a temporary directory, which goes
+ * at `unload`. The lines of `Context.log` go to the console, which the platform keeps as the logs of the task.
+ *
+ * The platform's runtime is not public. It is known that schemas are read as zod's: that the input is validated and its
+ * defaults filled in before a call, and that fields are found by the `_def` of zod. `NodeModule.NodeSchema` answers to both and
+ * tells its JSON Schema by any known way, but a runtime that asks for more of zod than that, such as `instanceof`, would
+ * refuse it. What of a run reaches an app (ids of the task and its session) is not known either: there the {@link Context}
+ * says `local`.
+ *
+ * Throws `InvalidRequest` where a function cannot have its name on Node, or a schema has no JSON Schema.
+ *
+ * @example
+ * ```ts
+ * import * as NodeContext from "@effect/platform-node/NodeContext"
+ * import { Effect, Schema } from "effect"
+ * import { App as Contract, BaseApp } from "effect-inferencesh"
+ *
+ * const Shout = Contract.make("acme/shout", { input: { text: Schema.String }, output: { text: Schema.String } })
+ * const shout = BaseApp.make(Shout, { run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }) })
+ *
+ * export const { App, RunInput, RunOutput } = BaseApp.toNodeModule(shout, NodeContext.layer)
+ * ```
+ * @since 0.1.0
+ * @category Node apps
+ */
+export const toNodeModule = <A extends App.Any, R, E>(
+  self: BaseApp<A, R>,
+  layer: Layer.Layer<NoInfer<R> | FileSystem.FileSystem | Path.Path, E>
+): NodeModule.NodeModule<A> =>
+  // Each name that the type holds is made from the same functions.
+  Node.make({
+    app: self.app,
+    start: (config) => startEncoded(self, config),
+    layer
+  }) as unknown as NodeModule.NodeModule<A>
+
+/**
+ * Hosts a module that was written for the platform's Node runtime, with zod and the platform's own `File`, as it is.
+ *
+ * Its functions are the public methods of its class `App` for which it exports both schemas, and it is set up, called,
+ * cancelled and unloaded as the platform does it: inputs are validated and completed by its schemas; each value of a
+ * generator replaces the output; where a run is interrupted, `this.context.cancelRequested` is set, `onCancel` is called,
+ * and the function has `cancelTimeout` (default 30 seconds) to return before it is left to itself; `unload` is called once
+ * for each `setup` that got through. Outputs are not validated, as on the platform. Files are URLs in inputs; those that
+ * the host holds itself are paths, which the platform's `File` takes as well.
+ *
+ * Files in outputs, also `{ path }`, are read from this machine, unless the caller has given the very path. So that nobody
+ * can have any file read by its name, they must be (links followed) in the directory for temporary files, the platform's
+ * file cache (`$FILE_CACHE_DIR`, or `~/.cache/inferencesh/files`) or storage (`/app/data`, `/app/tmp`, `/app/cache`), the
+ * working directory, or one of `outputDirectories`, unless the host itself has given them to the run. Where one is not,
+ * the run fails in the phase `output`. The instance needs a `FileSystem` and a `Path` in its context for this, as
+ * `LocalServer` gives them. But since the platform's `File` takes a path for an address, an app that opens what it is given
+ * can be made to open any file of this machine: serve it to no one who may not read them.
+ *
+ * Runs fail with `AppFailed` in the phase `input`, which names the fields, `run` with the message of what was thrown, or
+ * `output`. The JSON Schemas are those that zod offers (since 4.2), and allow anything before. Functions that talk over a socket are
+ * left out. What the module writes to the console stays there: it cannot be told which run it belongs to.
+ *
+ * Throws `InvalidRequest` where the module holds no functions.
+ *
+ * @example
+ * ```ts
+ * import { BaseApp, LocalServer } from "effect-inferencesh"
+ * import { z } from "zod"
+ *
+ * // In place of: import * as Shout from "./shout/inference.js"
+ * const Shout = {
+ *   RunInput: z.object({ text: z.string(), times: z.number().int().default(1) }),
+ *   RunOutput: z.object({ text: z.string() }),
+ *   App: class {
+ *     async run(input: { readonly text: string; readonly times: number }) {
+ *       return { text: input.text.toUpperCase().repeat(input.times) }
+ *     }
+ *   }
+ * }
+ *
+ * const server = LocalServer.layerHttpClient({ apps: [BaseApp.fromNodeModule("acme/shout", Shout)] })
+ * ```
+ * @since 0.1.0
+ * @category Node apps
+ */
+export const fromNodeModule = <const M extends NodeModule.Any>(
+  name: string,
+  module: M,
+  options: {
+    readonly cancelTimeout?: Duration.DurationInput
+    readonly outputDirectories?: ReadonlyArray<string>
+  } = {}
+): BaseApp<NodeModule.Contract<M>, never> => {
+  const { cancelTimeout = "30 seconds", outputDirectories = [] } = options
+  const { app, open } = NodeHost.make(name, Object.fromEntries(Object.entries(module)), {
+    cancelTimeout,
+    outputDirectories
+  })
+  // The functions are found by the rules that the type follows.
+  return { [TypeId]: TypeId, app: app as NodeModule.Contract<M>, concurrency: 1, open }
+}
+
+/**
  * Whether a value is an app that can be hosted.
  *
  * @since 0.1.0
@@ -390,6 +569,7 @@ const instance = <A extends App.Any, R>(
     const invoke = yield* self.open(config)
     const semaphore = yield* Effect.makeSemaphore(self.concurrency)
     const permit = scopedPermit(semaphore)
+    const makeLocalFiles = yield* LocalFiles.make
 
     const run = (
       options: RunOptions,
@@ -402,8 +582,18 @@ const instance = <A extends App.Any, R>(
       const outputs = Effect.gen(function* () {
         const input = yield* Effect.mapError(read(signature.input), misfit(app, "input"))
         yield* permit
+        const files = yield* makeLocalFiles
         let empty = true
-        return invoke(name, options.resolveFile ? mapFiles(input, options.resolveFile) : input).pipe(
+        const { resolveFile = identity } = options
+        const here = mapFiles(input, (file) => files.lazily(resolveFile(file)))
+        return invoke(name, here, resolveFile).pipe(
+          Stream.provideService(Context, {
+            taskId: options.taskId ?? "local",
+            sessionId: options.sessionId,
+            log: options.log ?? Effect.logInfo,
+            metadata: options.metadata ?? { app: app.name, function: name },
+            localFile: options.localFile ?? files.localFile
+          }),
           Stream.mapEffect(({ value, last }) => {
             empty = false
             return Effect.mapBoth(write(signature.output)(value), {
@@ -422,12 +612,7 @@ const instance = <A extends App.Any, R>(
           )
         )
       })
-      return Stream.provideService(Stream.unwrapScoped(outputs), Context, {
-        taskId: options.taskId ?? "local",
-        sessionId: options.sessionId,
-        log: options.log ?? Effect.logInfo,
-        metadata: options.metadata ?? { app: app.name, function: name }
-      })
+      return Stream.unwrapScoped(outputs)
     }
 
     const runParts = (input: unknown, options: RunOptions = {}) =>

@@ -98,6 +98,8 @@ export interface Local extends File {
 export type Source =
   | { readonly _tag: "Path"; readonly path: string }
   | { readonly _tag: "Uri"; readonly uri: string }
+  /** At an address, and read from this machine once it was fetched. */
+  | { readonly _tag: "Fetched"; readonly uri: string; readonly stream: Stream.Stream<Uint8Array, FileError> }
   | { readonly _tag: "Bytes"; readonly bytes: Uint8Array }
   | { readonly _tag: "Blob"; readonly blob: Blob }
   | { readonly _tag: "Stream"; readonly stream: Stream.Stream<Uint8Array, FileError> }
@@ -271,6 +273,7 @@ export const localStream = (file: File): Stream.Stream<Uint8Array, FileError, Fi
         (error) => new FileError({ file: file.filename ?? "blob", reason: "Read", detail: String(error) })
       )
     case "Stream":
+    case "Fetched":
       return source.stream
     case "Path":
       return Stream.unwrap(
@@ -317,7 +320,8 @@ export const exists = (
       Effect.mapError(fs.exists(source.path), (error) => fromPlatformError(error, source.path))
     )
   }
-  if (source._tag !== "Uri" || source.uri.startsWith("data:")) return Effect.succeed(true)
+  if ((source._tag !== "Uri" && source._tag !== "Fetched") || source.uri.startsWith("data:"))
+    return Effect.succeed(true)
   return Effect.flatMap(HttpClient.HttpClient, (client) =>
     Download.open(client, source.uri).pipe(
       Effect.scoped,
@@ -403,6 +407,44 @@ export const File: Schema.Schema<File, string | { readonly [key: string]: unknow
   }
 ).annotations({ identifier: "File", jsonSchema: { type: "string", format: "file" } })
 
+const ofMedia = (contentMediaType: string): typeof File =>
+  File.annotations({ jsonSchema: { type: "string", format: "file", contentMediaType } })
+
+/**
+ * {@link File}, for a field that holds an image: so says its JSON Schema, from which forms and models choose what to give.
+ * What the file really is, is not looked at.
+ *
+ * @example
+ * ```ts
+ * import { Schema } from "effect"
+ * import { App, File } from "effect-inferencesh"
+ *
+ * const Upscale = App.make("acme/upscaler", {
+ *   input: { image: File.image.annotations({ description: "What to enlarge" }), mask: Schema.optional(File.image) },
+ *   output: { images: Schema.Array(File.image) }
+ * })
+ * ```
+ * @since 0.1.0
+ * @category schemas
+ */
+export const image = ofMedia("image/*")
+
+/**
+ * {@link File}, for a field that holds a video. As {@link image}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const video = ofMedia("video/*")
+
+/**
+ * {@link File}, for a field that holds sound. As {@link image}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const audio = ofMedia("audio/*")
+
 /**
  * Whether a file is at an address that an app can fetch, so that it need not be uploaded.
  *
@@ -410,5 +452,5 @@ export const File: Schema.Schema<File, string | { readonly [key: string]: unknow
  */
 export const isRemote = (file: File): boolean => {
   const source = file[TypeId]
-  return source._tag === "Uri" && !source.uri.startsWith("data:")
+  return source._tag === "Fetched" || (source._tag === "Uri" && !source.uri.startsWith("data:"))
 }

@@ -16,6 +16,7 @@ import * as Agents from "./Agents.js"
 import * as ApiClient from "./ApiClient.js"
 import * as Files from "./Files.js"
 import { ClientTransform } from "./internal/clientTransform.js"
+import * as Sessions from "./Sessions.js"
 import * as Tasks from "./Tasks.js"
 
 /**
@@ -32,7 +33,7 @@ export interface Options extends ApiClient.Options {}
  * @since 0.1.0
  * @category services
  */
-export type Services = Tasks.Tasks | Files.Files | Agents.Agents | ApiClient.ApiClient
+export type Services = Tasks.Tasks | Files.Files | Agents.Agents | Sessions.Sessions | ApiClient.ApiClient
 
 /**
  * Provides the services.
@@ -54,7 +55,8 @@ export type Services = Tasks.Tasks | Files.Files | Agents.Agents | ApiClient.Api
 export const layer = (
   options: Options
 ): Layer.Layer<Services, never, HttpClient.HttpClient | FileSystem.FileSystem | Path.Path> =>
-  Layer.merge(Tasks.layer, Agents.layer).pipe(
+  Layer.merge(Sessions.layer, Agents.layer).pipe(
+    Layer.provideMerge(Tasks.layer),
     Layer.provideMerge(Files.layer),
     Layer.provideMerge(ApiClient.layer(options))
   )

@@ -9,6 +9,7 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpServer from "@effect/platform/HttpServer"
 import type * as Path from "@effect/platform/Path"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -41,7 +42,12 @@ export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray
   readonly agents?: { readonly [ref: string]: AgentConfig.Any } | undefined
   /** The key that clients must send. Without it any key will do. */
   readonly apiKey?: Redacted.Redacted<string> | undefined
-  /** Where files are kept. Without it in a temporary directory, which goes with the server. */
+  /**
+   * Where files, tasks and chats are kept, so that they are there after a restart. What ran when the process was killed has failed
+   * then, and says so. Agents that clients have stored are not kept, nor are uploads that were not complete. Only one server at a
+   * time may have the directory: two of them would overwrite what the other knows. Without one nothing is kept, and files are in a
+   * temporary directory that goes with the server.
+   */
   readonly dataDirectory?: string | undefined
   /** The integers that stand for statuses. Default `current`. */
   readonly statusNumbering?: Task.StatusNumbering | undefined
@@ -49,6 +55,10 @@ export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray
   readonly baseUrl?: string | undefined
   /** How many instances of one app may be loaded at a time, one for each setup. Default 4. */
   readonly maxInstances?: number | undefined
+  /** How many sessions of one app there may be at a time, each with an instance of its own. Default 100. */
+  readonly maxSessions?: number | undefined
+  /** How long an instance stays loaded while no task uses it. Default 10 minutes. */
+  readonly instanceIdleTimeout?: Duration.DurationInput | undefined
   /** How many tasks are remembered: beyond it, those that ended are forgotten, the oldest first. Default 10 000. */
   readonly maxTasks?: number | undefined
   /**
@@ -64,6 +74,22 @@ export interface Options<Apps extends ReadonlyArray<BaseApp.Any> = ReadonlyArray
   readonly uploadExpiry?: Duration.DurationInput | undefined
   /** How long a task's stream may be silent before a heartbeat. Default 10 seconds. */
   readonly heartbeatInterval?: Duration.DurationInput | undefined
+  /**
+   * How long what is under way may take to finish once the server's scope closes: tasks, also queued ones, and turns of chats. It is
+   * cancelled afterwards, and instances are unloaded. Meanwhile requests for more are answered with 503 and `Retry-After`, and all
+   * others as before. It closes as soon as all is finished, so clients that ask now and then may come too late for the end of their
+   * task; those that follow it by its stream hear of it. Default 0: all is cancelled at once.
+   */
+  readonly shutdownTimeout?: Duration.DurationInput | undefined
+  /**
+   * The hosts other than this machine, such as `example.com` or `example.com:8080`, whose addresses a request may name as its
+   * `webhook`. When the task has ended it is POSTed there, in the background and five times at most, with the `HttpClient` from the
+   * context. Where there is none, the host is no such one or nobody answers, the task's log says so. What is not delivered when the server ends is
+   * given up. Default none.
+   */
+  readonly webhookHosts?: ReadonlyArray<string> | undefined
+  /** Put around the server, such as `HttpMiddleware.logger`. */
+  readonly middleware?: ((app: HttpApp.Default) => HttpApp.Default) | undefined
   /** The generation of the protocol's reply envelopes, for testing clients. Default `v3`. */
   readonly envelope?: "v1" | "v2" | "v3" | undefined
 }
@@ -80,8 +106,9 @@ export type Requirements<Apps extends ReadonlyArray<BaseApp.Any>> =
   | BaseApp.Requirements<Apps[number]>
 
 /**
- * The server as an `HttpApp`, to mount in a server of your own. It lives in the surrounding scope: closing that cancels
- * the running tasks, unloads the apps and removes the temporary directory.
+ * The server as an `HttpApp`, to mount in a server of your own. It lives in the surrounding scope: closing that lets the running
+ * tasks finish within the `shutdownTimeout`, cancels the rest, unloads the apps and removes the temporary directory. For clients to
+ * see that, the server that it is mounted in must be closed after it.
  *
  * Fails with `FileError` where the directory for files cannot be made.
  *
@@ -100,14 +127,21 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
         : Effect.as(fs.makeDirectory(dataDirectory, { recursive: true }), dataDirectory),
       (error) => fromPlatformError(error, dataDirectory ?? "the temporary directory", "Write")
     )
-    return yield* Server.make<BaseApp.Requirements<Apps[number]>>({
+    const app = yield* Server.make<BaseApp.Requirements<Apps[number]>>({
       apps: typed(options.apps),
       templates: yield* Effect.orDie(Effect.forEach(Object.entries(options.agents ?? {}), template)),
       directory,
+      isPersistent: dataDirectory !== undefined,
       numbering: options.statusNumbering ?? "current",
-      maxInstances: Math.max(1, options.maxInstances ?? 4),
+      instances: {
+        maxInstances: Math.max(1, options.maxInstances ?? 4),
+        idleTimeout: Duration.decode(options.instanceIdleTimeout ?? "10 minutes")
+      },
+      maxSessions: Math.max(0, options.maxSessions ?? 100),
       maxTasks: Math.max(1, options.maxTasks ?? 10_000),
       maxChats: Math.max(1, options.maxChats ?? 1000),
+      shutdownTimeout: Duration.decode(options.shutdownTimeout ?? 0),
+      webhookHosts: options.webhookHosts ?? [],
       settings: {
         apiKey: options.apiKey,
         baseUrl: options.baseUrl,
@@ -118,6 +152,7 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
         uploadExpiry: Duration.decode(options.uploadExpiry ?? "15 minutes")
       }
     })
+    return options.middleware === undefined ? app : options.middleware(app)
   })
 
 /** An agent that cannot be served is a mistake in the program, as an app without a handler is. */
@@ -163,7 +198,13 @@ export const layer = <const Apps extends ReadonlyArray<BaseApp.Any>>(
   options: Options<Apps>
 ): Layer.Layer<never, FileError, HttpServer.HttpServer | Requirements<Apps>> =>
   Layer.scopedDiscard(
-    Effect.flatMap(HttpServer.HttpServer, (server) => Effect.flatMap(make(options), (app) => server.serve(app)))
+    Effect.gen(function* () {
+      const server = yield* HttpServer.HttpServer
+      const ready = yield* Deferred.make<HttpApp.Default>()
+      // Served before it is made, and so until after it has come to its end.
+      yield* server.serve(Effect.flatten(Deferred.await(ready)))
+      yield* Deferred.succeed(ready, yield* make(options))
+    })
   )
 
 /**

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -411,6 +412,39 @@ describe("LocalServer", () => {
     }).pipe(Effect.provide(inProcess()))
   )
 
+  it.effect("answers with the end of a task where the request waits for it", () =>
+    Effect.gen(function* () {
+      const wait = (body: Json) => post("/apps/run", { ...body, wait: true })
+      const later = new Date(60_000).toISOString()
+      const waiting = yield* Effect.fork(wait({ app: "acme/echo", input: { text: "later" }, run_at: later }))
+      yield* TestClock.adjust("59 seconds")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(waiting)))
+      yield* TestClock.adjust("1 second")
+      const { status, data } = yield* Fiber.join(waiting)
+      assert.deepStrictEqual([status, data.status_text, data.output], [200, "completed", { text: "later" }])
+      const failed = yield* wait({ app: "acme/failing", input: { message: "out of luck" } })
+      assert.deepStrictEqual([failed.status, failed.json.detail], [422, "out of luck"])
+      assert.strictEqual(failed.json.task.status_text, "failed")
+      const never = yield* Effect.fork(wait({ app: "acme/never", input: {} }))
+      yield* TestClock.adjust("1 second")
+      yield* post(`/tasks/${(yield* post("/tasks/list")).data.items[0].id}/cancel`)
+      yield* TestClock.adjust("1 second")
+      const cancelled = yield* Fiber.join(never)
+      assert.deepStrictEqual([cancelled.status, cancelled.json.detail], [422, "the task was cancelled"])
+    }).pipe(Effect.provide(inProcess()))
+  )
+
+  it.effect("refuses a run_at that is no time, and runs at once what was to run earlier", () =>
+    Effect.gen(function* () {
+      const body = { app: "acme/echo", input: { text: "" } }
+      const { status, json } = yield* post("/apps/run", { ...body, run_at: "tomorrow" })
+      assert.deepStrictEqual([status, json.errors[0].field], [400, "run_at"])
+      yield* TestClock.adjust("1 hour")
+      const run = yield* runTask("acme/echo", { text: "now" }, { run_at: new Date(0).toISOString() })
+      assert.strictEqual(run.status_text, "completed")
+    }).pipe(Effect.provide(inProcess()))
+  )
+
   it.effect("removes tasks and files", () =>
     Effect.gen(function* () {
       const journal = yield* Apps.Journal
@@ -448,7 +482,8 @@ describe("LocalServer", () => {
         { uri: "https://x.test/a", path: "/etc/hostname" }
       ]) {
         const run = yield* Effect.fork(runTask("acme/reverse", { file }))
-        yield* TestClock.adjust("5 minutes")
+        // The disk takes its own time between the attempts to fetch the file.
+        yield* Effect.repeat(TestClock.adjust("5 minutes"), { until: () => Effect.map(Fiber.poll(run), Option.isSome) })
         assert.strictEqual((yield* Fiber.join(run)).status_text, "failed")
       }
       const escaping = yield* createFile({ filename: "../../../evil name\u0000.txt" })

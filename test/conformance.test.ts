@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as App from "effect-inferencesh/App"
@@ -13,6 +14,7 @@ import * as File from "effect-inferencesh/File"
 import * as Files from "effect-inferencesh/Files"
 import type * as Inference from "effect-inferencesh/Inference"
 import * as NodeInference from "effect-inferencesh/NodeInference"
+import * as Sessions from "effect-inferencesh/Sessions"
 import * as Task from "effect-inferencesh/Task"
 import * as Tasks from "effect-inferencesh/Tasks"
 import * as Apps from "./support/apps.js"
@@ -85,6 +87,35 @@ const conformance = (name: string, services: Layer.Layer<Inference.Services | Ap
         assert.strictEqual(task.status, "completed")
         assert.deepStrictEqual(task.input, { text: "hi", times: 2 })
         assert.deepStrictEqual((yield* Tasks.run(Apps.Echo, { input: { text: "hi" } })).output, { text: "hi" })
+      })
+    )
+
+    it.effect("keeps what an app has in memory for the runs of a session", () =>
+      Effect.gen(function* () {
+        const runs = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const session = yield* Sessions.make(Apps.Model, { timeout: "1 minute", setup: { name: "kept" } })
+            const first = yield* session.run({ input: { prompt: "a" } })
+            const more = yield* Effect.all(
+              [session.run({ input: { prompt: "b" } }), session.run({ input: { prompt: "c" } })],
+              {
+                concurrency: "unbounded"
+              }
+            )
+            const id = Option.getOrThrow(yield* session.id)
+            assert.deepInclude(yield* Sessions.get(id), { id, status: "active", callCount: 3 })
+            assert.include(
+              Chunk.toReadonlyArray(yield* Stream.runCollect(Stream.map(Sessions.list(), ({ id }) => id))),
+              id
+            )
+            return { id, outputs: [first, ...more].map(({ output }) => output) }
+          })
+        )
+        assert.deepStrictEqual(runs.outputs.map(({ runs }) => runs).sort(), [1, 2, 3])
+        const { events } = yield* Apps.Journal
+        assert.strictEqual(events().filter((event) => event.endsWith("kept")).length, 3)
+        const lost = yield* Effect.flip(Tasks.run(Apps.Model, { input: { prompt: "d" }, session: runs.id }))
+        assert.deepInclude(lost, { _tag: "SessionLost", reason: "Ended", sessionId: runs.id })
       })
     )
 

@@ -3,6 +3,8 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -299,6 +301,15 @@ describe("a pool", () => {
     }).pipe(Effect.provide(serveJournal))
   )
 
+  it.effect("does not let tasks of another app wait, however many wait for it", () =>
+    Effect.gen(function* () {
+      const flood = yield* Effect.forEach(Array.from({ length: 500 }), () => submit("acme/never", {}))
+      const { status_text } = yield* runTask("acme/model", { prompt: "x" })
+      assert.strictEqual(status_text, "completed")
+      assert.strictEqual((yield* task(flood.at(-1) ?? "")).status_text, "queued")
+    }).pipe(Effect.provide(serveJournal))
+  )
+
   it.effect("lets a task with another setup have its turn", () =>
     Effect.gen(function* () {
       const run = (name: string) => submit("acme/sleeper", {}, { setup: { name } })
@@ -336,12 +347,73 @@ describe("a pool", () => {
     )
   )
 
+  it.effect("unloads an instance that is not used for a while", () =>
+    Effect.gen(function* () {
+      const journal = yield* Apps.Journal
+      const run = (name: string) => runTask("acme/model", { prompt: "x" }, { setup: { name } })
+      yield* run("a")
+      yield* TestClock.adjust("50 seconds")
+      yield* run("a")
+      yield* run("b")
+      yield* TestClock.adjust("59 seconds")
+      assert.deepStrictEqual(journal.events(), ["setup a", "setup b"])
+      yield* run("b")
+      yield* TestClock.adjust("1 seconds")
+      assert.deepStrictEqual(journal.events().slice(2), ["unload a", "finalizer a"])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(journal.events().slice(4), ["unload b", "finalizer b"])
+      assert.strictEqual((yield* run("a")).output.runs, 1)
+    }).pipe(
+      Effect.provide(
+        LocalServer.layerHttpClient({ apps: [Apps.model], instanceIdleTimeout: "1 minute" }).pipe(
+          Layer.provideMerge(Layer.merge(Apps.layerJournal, NodeContext.layer))
+        )
+      )
+    )
+  )
+
+  it.effect("keeps an instance that is in use, and loads none beside one that is being unloaded", () =>
+    Effect.gen(function* () {
+      const loaded: Array<string> = []
+      const unloaded = yield* Deferred.make<void>()
+      const slow = BaseApp.make(App.make("acme/slow", { input: {}, output: {} }), {
+        setup: () =>
+          Effect.acquireRelease(
+            Effect.sync(() => void loaded.push("+")),
+            () => Effect.map(Deferred.await(unloaded), () => void loaded.push("-"))
+          ),
+        run: () => Effect.as(Effect.sleep("1 hour"), {})
+      })
+      yield* Effect.gen(function* () {
+        const first = yield* submit("acme/slow", {})
+        yield* TestClock.adjust("1 hour")
+        assert.strictEqual((yield* task(first)).status_text, "completed")
+        yield* TestClock.adjust("59 seconds")
+        assert.strictEqual((yield* task(yield* submit("acme/slow", {}))).status_text, "running")
+        yield* TestClock.adjust("2 hours")
+        const next = yield* submit("acme/slow", {})
+        assert.strictEqual((yield* task(next)).status_text, "queued")
+        assert.deepStrictEqual(loaded, ["+"])
+        yield* Deferred.succeed(unloaded, undefined)
+        yield* TestClock.adjust("0 seconds")
+        assert.strictEqual((yield* task(next)).status_text, "running")
+        assert.deepStrictEqual(loaded, ["+", "-", "+"])
+      }).pipe(
+        Effect.provide(
+          LocalServer.layerHttpClient({ apps: [slow], instanceIdleTimeout: "1 minute" }).pipe(
+            Layer.provide(NodeContext.layer)
+          )
+        )
+      )
+    })
+  )
+
   it.effect("loads an instance once, however its users take turns", () => {
     const turns = (steps: number) =>
       Effect.gen(function* () {
         const loaded: Array<string> = []
         const users = Effect.gen(function* () {
-          const pool = yield* Pool.make(pooled(loaded), 1)
+          const pool = yield* Pool.make(pooled(loaded), { maxInstances: 1, idleTimeout: Duration.minutes(1) })
           const use = pool.use("a", { name: "a" }, { granted: Effect.void, cold: Effect.void })
           const [one, other] = yield* Effect.all([use, use], { concurrency: 2 })
           assert.strictEqual(one, other)

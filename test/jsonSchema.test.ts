@@ -104,6 +104,56 @@ describe("toJsonSchema", () => {
     )
   })
 
+  it("says what kind of file a field holds, wherever it is", () => {
+    const said = { title: "Image", description: "The picture" }
+    const image = { type: "string", format: "file", contentMediaType: "image/*" }
+    assert.deepStrictEqual(
+      propertiesOf({
+        image: File.image.annotations(said),
+        mask: Schema.optional(File.image),
+        maybe: Schema.optionalWith(File.image, { nullable: true }),
+        list: Schema.Array(File.image),
+        video: File.video,
+        audio: File.audio,
+        any: File.File.annotations(said)
+      }),
+      {
+        image: { ...image, ...said },
+        mask: image,
+        maybe: { anyOf: [image, { type: "null" }] },
+        list: { type: "array", items: image },
+        video: { type: "string", format: "file", contentMediaType: "video/*" },
+        audio: { type: "string", format: "file", contentMediaType: "audio/*" },
+        any: { type: "string", format: "file", ...said }
+      }
+    )
+  })
+
+  it("leaves the library's own words for a limit out, and keeps those of the schema's author", () => {
+    assert.deepStrictEqual(
+      propertiesOf({
+        steps: Schema.Int.pipe(Schema.between(1, 50)).annotations({ description: "How many steps" }),
+        count: Schema.Int.pipe(Schema.between(1, 4)).annotations({ title: "Count" }),
+        strength: Schema.Number.pipe(Schema.greaterThan(0), Schema.lessThanOrEqualTo(1)),
+        name: Schema.NonEmptyString,
+        prompt: Schema.String.pipe(Schema.minLength(3), Schema.maxLength(10)),
+        tags: Schema.Array(Schema.String).pipe(Schema.minItems(1), Schema.maxItems(4)),
+        finite: Schema.Finite,
+        pattern: Schema.String.pipe(Schema.startsWith("a"))
+      }),
+      {
+        steps: { type: "integer", minimum: 1, maximum: 50, description: "How many steps" },
+        count: { type: "integer", minimum: 1, maximum: 4, title: "Count" },
+        strength: { type: "number", exclusiveMinimum: 0, maximum: 1 },
+        name: { type: "string", minLength: 1 },
+        prompt: { type: "string", minLength: 3, maxLength: 10 },
+        tags: { type: "array", items: { type: "string" }, minItems: 1, maxItems: 4 },
+        finite: { type: "number" },
+        pattern: { type: "string", pattern: "^a", description: 'a string starting with "a"' }
+      }
+    )
+  })
+
   it("writes named schemas out where they are used, and names fields as on the wire", () => {
     class City extends Schema.Class<City>("City")({ name: Schema.String }) {}
     const Named = Schema.Struct({ a: Schema.String }).annotations({ identifier: "Named" })

@@ -197,11 +197,12 @@ export const fromStatus = (
   return new InferenceError.ApiError({ ...fields, detail: redirected ?? fields.detail, meta: problem.meta })
 }
 
-/** Tells the loss of the session that a request involved from other failures. */
+/** Tells the loss of the session that a request involved from other failures. With `only`, it named nothing else that can be missing. */
 export const sessionLost =
-  (session: string) =>
+  (session: string, only?: "only") =>
   (error: InferenceError.ApiFailure): InferenceError.ApiFailure | InferenceError.SessionLost => {
-    const known = sessionReasons[error.code?.toUpperCase().replace(/-/g, "_") ?? ""]
+    const told = sessionReasons[error.code?.toUpperCase().replace(/-/g, "_") ?? ""]
+    const known = told ?? (only && error._tag === "NotFound" ? "NotFound" : undefined)
     if (known === undefined && error.status !== 410) return error
     const { method, url, status, code, detail, requestId, retryAfter, taskId } = error
     return new InferenceError.SessionLost({

@@ -2,11 +2,13 @@
  * The one place that turns schemas into JSON Schemas, in the subset that the service reads: everything inline, and objects open to
  * further fields.
  */
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as JSONSchema from "effect/JSONSchema"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as AST from "effect/SchemaAST"
+import { InvalidRequest, type Issue } from "../InferenceError.js"
 import { isJson, isJsonObject, type Json, sameJson } from "./wire.js"
 
 /** The default of an optional field as it is on the wire, where it is the same each time. */
@@ -83,8 +85,17 @@ const withDetails = (ast: AST.AST, json: unknown): unknown => {
   }
 }
 
-const isRepetition = (key: string, value: unknown, json: Json): boolean =>
-  json.type === "integer" && ((key === "title" && value === "int") || (key === "description" && value === "an integer"))
+/** How `effect/Schema` titles its filters, and what it says of those that a keyword stands for. */
+const filterTitle =
+  /^(?:(?:minLength|maxLength|length|startsWith|endsWith|includes|greaterThan|greaterThanOrEqualTo|lessThan|lessThanOrEqualTo|between|multipleOf|minItems|maxItems|itemsCount)\(.*\)|int|finite|nonNaN|nonEmptyString|trimmed|lowercased|uppercased|capitalized|uncapitalized|parseJson)$/s
+const filterDescription =
+  /^(?:an integer|a finite number|a number excluding NaN|a (?:non-)?(?:positive|negative) number|a number (?:between|greater than|less than|divisible by) [-\w. ]+|a non empty string|a single character|a string (?:at least|at most)? ?\d+ character\(s\)[\w() ]* long|an array of (?:at least|at most|exactly) \d+ item\(s\))$/
+
+const isRepetition = (key: string, value: unknown, { type }: Json): boolean =>
+  typeof value === "string" &&
+  type !== "boolean" &&
+  type !== "object" &&
+  ((key === "title" && filterTitle.test(value)) || (key === "description" && filterDescription.test(value)))
 
 /** Leaves out what says nothing, and writes out what only JSON Schema validators understand. */
 const tidy = (json: unknown, definitions: Json, isRoot = false): unknown => {
@@ -148,3 +159,10 @@ export const toJsonSchema = (schema: Schema.Schema.AnyNoContext): Either.Either<
     // The first line says it; what follows are hints for the developer of the schema.
     catch: (error) => (error instanceof Error ? error.message : String(error)).replace(/\s*\n\s*/g, " ")
   })
+
+/** The same as an Effect, for what a user has written: `path` tells which schema it is. */
+export const jsonSchemaOf = (
+  path: Issue["path"],
+  schema: Schema.Schema.AnyNoContext
+): Effect.Effect<Json, InvalidRequest> =>
+  Effect.mapError(toJsonSchema(schema), (message) => new InvalidRequest({ issues: [{ path, message }] }))

@@ -1,13 +1,12 @@
 /** From what a caller gives to the JSON that is sent: schemas encode it, files are found in it and replaced by their URLs. */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import * as AST from "effect/SchemaAST"
 import * as File from "../File.js"
 import type { Issue } from "../InferenceError.js"
 import { InvalidRequest } from "../InferenceError.js"
 import { issuesOf } from "./failure.js"
+import { mapFileFields } from "./fileFields.js"
 import { isJsonObject, isPlainObject } from "./wire.js"
 
 /** Fills in the defaults of the schema's constructor, also behind filters. */
@@ -35,7 +34,7 @@ export const encode = (
   value: unknown
 ): Effect.Effect<unknown, InvalidRequest> =>
   Effect.suspend(() => Schema.encodeUnknown(schema, { errors: "all" })(construct(schema, value))).pipe(
-    Effect.map((encoded) => filesInFields(AST.encodedBoundAST(schema.ast), encoded)),
+    Effect.map((encoded) => dataInFields(schema, encoded)),
     Effect.mapError(
       (error) =>
         new InvalidRequest({
@@ -45,50 +44,11 @@ export const encode = (
     )
   )
 
-const isFileField = (ast: AST.AST): boolean =>
-  AST.getJSONSchemaAnnotation(ast).pipe(
-    Option.exists((jsonSchema) => Predicate.hasProperty(jsonSchema, "format") && jsonSchema.format === "file")
-  )
-
 /** Takes `data:` URIs for files, but only where the schema says that the field is one. */
-const filesInFields = (ast: AST.AST, value: unknown): unknown => {
-  if (typeof value === "string") {
-    return value.startsWith("data:") && (ast._tag === "Union" ? ast.types.some(isFileField) : isFileField(ast))
-      ? File.fromUri(value)
-      : ast._tag === "Refinement"
-        ? filesInFields(ast.from, value)
-        : value
-  }
-  if (File.isFile(value)) return value
-  switch (ast._tag) {
-    case "Union":
-      return ast.types.reduce((value, member) => filesInFields(member, value), value)
-    case "Refinement":
-      return filesInFields(ast.from, value)
-    case "Suspend":
-      return filesInFields(ast.f(), value)
-    case "TupleType":
-      return Array.isArray(value)
-        ? value.map((item: unknown, i) => {
-            const type = ast.elements[i]?.type ?? ast.rest[0]?.type
-            return type === undefined ? item : filesInFields(type, item)
-          })
-        : value
-    case "TypeLiteral": {
-      if (!isJsonObject(value)) return value
-      const typeOf = (key: string) =>
-        ast.propertySignatures.find((property) => property.name === key)?.type ?? ast.indexSignatures[0]?.type
-      return Object.fromEntries(
-        Object.entries(value).map(([key, item]) => {
-          const type = typeOf(key)
-          return [key, type === undefined ? item : filesInFields(type, item)]
-        })
-      )
-    }
-    default:
-      return value
-  }
-}
+const dataInFields = (schema: Schema.Schema.AnyNoContext, encoded: unknown): unknown =>
+  mapFileFields(schema.ast, encoded, (value) =>
+    typeof value === "string" && value.startsWith("data:") ? File.fromUri(value) : value
+  )
 
 const asFile = (value: unknown): File.File | undefined =>
   File.isFile(value)
@@ -146,26 +106,32 @@ const toJson = (value: unknown, onFile: (value: object, file: File.File) => unkn
 export const uploadConcurrency = 4
 
 /**
- * The JSON of a value: each distinct file in it is uploaded once, and replaced by its URL. Nothing is uploaded if any part
- * cannot be sent.
+ * The JSON of a value, in which each distinct file is replaced, once. None is if any part of the value cannot be JSON.
  */
-export const withFilesUploaded = <E, R>(
+export const withFilesReplaced = <E, R>(
   app: string,
   value: unknown,
-  upload: (file: File.File) => Effect.Effect<File.File, E, R>
+  replace: (file: File.File) => Effect.Effect<unknown, E, R>
 ): Effect.Effect<unknown, E | InvalidRequest, R> =>
   Effect.gen(function* () {
     const found = new Map<object, File.File>()
     const issues: Array<Issue> = []
     toJson(value, (key, file) => void found.set(key, file), issues)
     if (issues.length > 0) return yield* new InvalidRequest({ app, issues })
-    const uris = new Map(
-      yield* Effect.forEach(
-        found,
-        ([key, file]) =>
-          Effect.map(File.isRemote(file) ? Effect.succeed(file) : upload(file), (stored) => [key, stored.uri] as const),
-        { concurrency: uploadConcurrency }
-      )
+    const replaced = new Map(
+      yield* Effect.forEach(found, ([key, file]) => Effect.map(replace(file), (it) => [key, it] as const), {
+        concurrency: uploadConcurrency
+      })
     )
-    return toJson(value, (key) => uris.get(key), issues)
+    return toJson(value, (key) => replaced.get(key), issues)
   })
+
+/** The JSON of a value: each distinct file in it is uploaded once, and replaced by its URL. */
+export const withFilesUploaded = <E, R>(
+  app: string,
+  value: unknown,
+  upload: (file: File.File) => Effect.Effect<File.File, E, R>
+): Effect.Effect<unknown, E | InvalidRequest, R> =>
+  withFilesReplaced(app, value, (file) =>
+    File.isRemote(file) ? Effect.succeed(file.uri) : Effect.map(upload(file), (stored) => stored.uri)
+  )

@@ -46,7 +46,7 @@ type AnyParams = Tasks.RunOptions & {
   readonly function?: string | undefined
 }
 
-const nameOf = (app: Tasks.AppOrName): string => (typeof app === "string" ? app : app.name)
+export const nameOf = (app: Tasks.AppOrName): string => (typeof app === "string" ? app : app.name)
 
 /** A service that takes any JSON says so with the schema that takes anything. */
 const signatureOf = (app: Tasks.AppOrName, name: string | undefined): App.Signature | undefined => {

@@ -110,6 +110,7 @@ const contentOf = (
     case "Blob":
       return fromBlob(source.blob, file.filename ?? "blob")
     case "Stream":
+    case "Fetched":
       return spool(fs, file.filename ?? "stream", source.stream)
     case "Uri":
       return Option.match(parseDataUri(source.uri), {

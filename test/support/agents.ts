@@ -99,9 +99,12 @@ export const chat = (id: string) => Effect.map(get(`/chats/${id}`), ({ data }) =
 export const messages = (id: string) =>
   Effect.map(get(`/chats/${id}/messages?limit=100`), ({ data }) => (data.items as ReadonlyArray<Json>).toReversed())
 
+/** Lets whatever is due go on, also on the disk: fibers that only yield to each other can keep it from that. */
+const tick = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
+
 /** Waits until a look at something shows what is expected. */
 export const until = <A, E, R>(look: Effect.Effect<A, E, R>, expected: (value: A) => unknown) =>
-  Effect.repeat(Effect.zipLeft(look, Effect.yieldNow()), { until: (value) => Boolean(expected(value)) })
+  Effect.repeat(Effect.zipLeft(look, tick), { until: (value) => Boolean(expected(value)) })
 
 export const untilIdle = (id: string) => until(chat(id), ({ status }) => status === "idle")
 

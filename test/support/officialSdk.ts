@@ -9,9 +9,29 @@ import type { Json } from "./wire.js"
 /** As much of the official client as the tests and benchmarks use. */
 export interface Client {
   readonly run: (
-    params: { readonly app: string; readonly input: unknown },
-    options?: { readonly onUpdate?: (task: { readonly output?: unknown }) => void }
-  ) => Promise<{ readonly output: unknown }>
+    params: { readonly app: string; readonly input: unknown } & Json,
+    options?: {
+      readonly wait?: boolean
+      readonly stream?: boolean
+      readonly pollIntervalMs?: number
+      readonly onUpdate?: (task: Json) => void
+      readonly onPartialUpdate?: (task: Json, fields: ReadonlyArray<string>) => void
+    }
+  ) => Promise<Json>
+  readonly uploadFile: (data: Blob, options?: { readonly filename?: string }) => Promise<Json>
+  readonly tasks: {
+    readonly get: (id: string) => Promise<Answer>
+    readonly list: (query: Json) => Promise<Answer>
+    readonly cancel: (id: string) => Promise<unknown>
+    readonly getLogs: (id: string) => Promise<Answer>
+    readonly watch: (task: Json, options?: Json) => { readonly done: Promise<Json> }
+  }
+  readonly sessions: {
+    readonly get: (id: string) => Promise<Answer>
+    readonly list: () => Promise<Answer>
+    readonly keepalive: (id: string) => Promise<Answer>
+    readonly end: (id: string) => Promise<unknown>
+  }
   readonly agents: {
     readonly create: (config: Json, options?: { readonly context?: Readonly<Record<string, string>> }) => Agent
     readonly resolveInterrupt: (id: string, decision: "allow" | "deny") => Promise<unknown>

@@ -6,14 +6,14 @@ import * as App from "../../App.js"
 import { InvalidRequest, type Issue } from "../../InferenceError.js"
 import * as Tool from "../../Tool.js"
 import { formatIssues, issuesOf, messageOf } from "../failure.js"
-import { toJsonSchema } from "../jsonSchema.js"
+import { jsonSchemaOf } from "../jsonSchema.js"
 import * as Payload from "../payload.js"
 import { isJsonObject, type Json } from "../wire.js"
 
 const invalid = (path: Issue["path"], message: string) => new InvalidRequest({ issues: [{ path, message }] })
 
 export const jsonSchema = (part: string, schema: App.SchemaOrFields): Effect.Effect<Json, InvalidRequest> =>
-  Effect.mapError(toJsonSchema(App.toSchema(schema)), (why) => invalid([part], why))
+  jsonSchemaOf([part], App.toSchema(schema))
 
 /** The schema of an object, which is what models can give. */
 export const objectSchema = (part: string, schema: App.SchemaOrFields): Effect.Effect<Json, InvalidRequest> =>

@@ -3,6 +3,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as File from "../../File.js"
 import { FileError } from "../../InferenceError.js"
@@ -10,21 +11,24 @@ import { fromPlatformError } from "../failure.js"
 import { contentTypeOf, extensionOf } from "../mime.js"
 import type { Json } from "../wire.js"
 import { randomId } from "./ids.js"
+import type { Records } from "./records.js"
 import { iso } from "./taskWire.js"
 
-export interface FileRecord {
-  readonly ordinal: number
-  readonly id: string
-  readonly createdAt: number
-  readonly filename: string
-  readonly contentType: string
-  readonly folder: string
-  readonly category: string
-  readonly origin: string
+export const FileRecord = Schema.Struct({
+  ordinal: Schema.Int,
+  id: Schema.String,
+  createdAt: Schema.Number,
+  filename: Schema.String,
+  contentType: Schema.String,
+  folder: Schema.String,
+  category: Schema.String,
+  origin: Schema.String,
   /** Bytes as announced, and once `stored`, as they are. */
-  readonly size: number | undefined
-  readonly stored: boolean
-}
+  size: Schema.UndefinedOr(Schema.Number),
+  stored: Schema.Boolean
+})
+
+export type FileRecord = typeof FileRecord.Type
 
 /** A file name that is safe in any directory and in a URL, whatever was asked for. */
 export const safeName = (name: string | undefined, contentType: string | undefined): string => {
@@ -42,12 +46,18 @@ export const safeName = (name: string | undefined, contentType: string | undefin
   return short.join("")
 }
 
-export const make = (directory: string) =>
+export const make = (directory: string, stored: Records) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const records = new Map<string, FileRecord>()
-    let ordinal = 0
+    const known = yield* stored.read(FileRecord)
+    const records = new Map(known.map((record) => [record.id, record]))
+    let ordinal = known.at(-1)?.ordinal ?? 0
+    // What was being written when the server was killed.
+    const partials = path.join(directory, "files", ".partial")
+    yield* Effect.ignore(fs.remove(partials, { recursive: true, force: true }))
+
+    const save = (id: string) => stored.save(id, () => records.get(id))
 
     const folderOf = (id: string) => path.join(directory, "files", id)
     const pathOf = (record: FileRecord) => path.join(folderOf(record.id), record.filename)
@@ -93,8 +103,8 @@ export const make = (directory: string) =>
           fromPlatformError(error, record.filename, "Write")
         const mismatch = (size: number) =>
           new FileError({ file: record.filename, reason: "SizeMismatch", detail: `${size} of ${expected} bytes` })
-        yield* Effect.mapError(fs.makeDirectory(folderOf(record.id), { recursive: true }), failed)
-        const partial = path.join(folderOf(record.id), `.${yield* randomId}.part`)
+        const partial = path.join(partials, yield* randomId)
+        yield* Effect.mapError(fs.makeDirectory(partials, { recursive: true }), failed)
         let size = 0
         const counted = Stream.mapEffect(bytes, (chunk) => {
           size += chunk.length
@@ -108,11 +118,18 @@ export const make = (directory: string) =>
         yield* Effect.gen(function* () {
           yield* Effect.scoped(written)
           if (!records.has(record.id)) return yield* new FileError({ file: record.filename, reason: "NotFound" })
+          yield* Effect.mapError(fs.makeDirectory(folderOf(record.id), { recursive: true }), failed)
           yield* Effect.mapError(fs.rename(partial, pathOf(record)), failed)
         }).pipe(Effect.onError(() => Effect.ignore(fs.remove(partial, { force: true }))))
-        const stored: FileRecord = { ...record, size, stored: true }
-        records.set(record.id, stored)
-        return stored
+        // It may have been removed meanwhile.
+        if (!records.has(record.id)) {
+          yield* Effect.ignore(fs.remove(folderOf(record.id), { recursive: true, force: true }))
+          return yield* new FileError({ file: record.filename, reason: "NotFound" })
+        }
+        const complete: FileRecord = { ...record, size, stored: true }
+        records.set(record.id, complete)
+        yield* save(record.id)
+        return complete
       })
 
     // The id cannot be guessed, so its path alone tells a URL of this server, under whatever name it was reached.
@@ -131,10 +148,10 @@ export const make = (directory: string) =>
       /** The newest first. */
       all: (): ReadonlyArray<FileRecord> => Array.from(records.values()).reverse(),
       remove: (id: string) =>
-        Effect.zipRight(
-          Effect.sync(() => records.delete(id)),
-          Effect.ignore(fs.remove(folderOf(id), { recursive: true, force: true }))
-        ),
+        Effect.suspend(() => {
+          records.delete(id)
+          return Effect.zipRight(save(id), Effect.ignore(fs.remove(folderOf(id), { recursive: true, force: true })))
+        }),
       /** A file of this server as one that is read from the disk. Any other stays as it is. */
       resolve: (file: File.File): File.File => {
         const record = file[File.TypeId]._tag === "Uri" ? own(file.uri) : undefined

@@ -3,27 +3,35 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import type * as Path from "@effect/platform/Path"
+import * as Path from "@effect/platform/Path"
 import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type * as App from "../../App.js"
 import type * as BaseApp from "../../BaseApp.js"
+import type { FileError } from "../../InferenceError.js"
 import type * as Task from "../../Task.js"
 import type { Json } from "../wire.js"
 import * as AgentRoutes from "./agents/routes.js"
+import * as AppRoutes from "./appRoutes.js"
 import * as FileRoutes from "./fileRoutes.js"
 import * as Files from "./files.js"
 import { safeEqual } from "./ids.js"
 import * as Launcher from "./launcher.js"
 import * as Pool from "./pool.js"
+import * as Records from "./records.js"
 import { host } from "./registry.js"
 import { failure, notFound, Problem } from "./reply.js"
+import * as SessionRoutes from "./sessionRoutes.js"
+import * as Sessions from "./sessions.js"
 import type { Settings } from "./settings.js"
+import * as Shutdown from "./shutdown.js"
 import * as TaskRoutes from "./taskRoutes.js"
 import * as Tasks from "./tasks.js"
 import * as TaskWire from "./taskWire.js"
+import * as Webhooks from "./webhooks.js"
 
 /** Signed URLs and unguessable ones: their holders need no key. */
 const open = /^\/(uploads|app\/files)\//
@@ -71,36 +79,59 @@ export interface Options<R> {
   /** The agents that there are from the start: `ref` is `namespace/name` or `namespace/name@version`. */
   readonly templates: ReadonlyArray<{ readonly ref: string; readonly config: Json }>
   readonly directory: string
+  /** Whether what is in the directory outlives the server. */
+  readonly isPersistent: boolean
   readonly numbering: Task.StatusNumbering
-  readonly maxInstances: number
+  readonly instances: Pool.Limits
+  readonly maxSessions: number
   readonly maxTasks: number
   readonly maxChats: number
+  readonly shutdownTimeout: Duration.Duration
+  readonly webhookHosts: ReadonlyArray<string>
   readonly settings: Settings
 }
 
 export const make = <R>(
   options: Options<R>
-): Effect.Effect<HttpApp.Default, never, R | FileSystem.FileSystem | Path.Path | Scope.Scope> =>
+): Effect.Effect<HttpApp.Default, FileError, R | FileSystem.FileSystem | Path.Path | Scope.Scope> =>
   Effect.gen(function* () {
-    const { settings } = options
-    const files = yield* Files.make(options.directory)
+    const { directory, settings } = options
+    const path = yield* Path.Path
+    const recordsOf = (kind: string) =>
+      options.isPersistent ? Records.make(path.join(directory, "records", kind)) : Effect.succeed(Records.none)
+    const files = yield* Files.make(directory, yield* recordsOf("files"))
     // Made before the tasks, and so unloaded after them.
     const apps = yield* Effect.forEach(options.apps, (base) =>
-      Effect.map(Pool.make(base, options.maxInstances), (pool) => ({ ...host(base), pool }))
+      Effect.map(Pool.make(base, options.instances), (pool) => ({ ...host(base), pool }))
     )
-    const store = Tasks.makeStore(options.maxTasks)
-    const launcher = yield* Launcher.make<R>({ apps, store, files })
-    const taskRoutes = TaskRoutes.make({ launcher, store, wire: TaskWire.make(options.numbering), settings })
+    const sessions = yield* Sessions.make<R>(options.maxSessions)
+    const store = yield* Tasks.makeStore(options.maxTasks, yield* recordsOf("tasks"))
+    const wire = TaskWire.make(options.numbering)
+    const webhooks = yield* Webhooks.make({ hosts: options.webhookHosts, wire })
+    const launcher = yield* Launcher.make<R>({ apps, sessions, store, files, webhooks })
+    const shutdown = Shutdown.make(options.shutdownTimeout)
+    const { admit } = shutdown
+    const taskRoutes = TaskRoutes.make({ launcher, store, wire, admit, settings })
     const fileRoutes = yield* FileRoutes.make({ files, settings })
     // Made after the tasks, and so stopped before them.
-    const agentRoutes = yield* AgentRoutes.make({
+    const agents = yield* AgentRoutes.make({
       templates: options.templates,
       maxChats: options.maxChats,
       launcher,
+      records: yield* recordsOf("chats"),
+      admit,
       settings
     })
-    const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, agentRoutes)
+    const appRoutes = yield* AppRoutes.make({ apps, settings })
+    const sessionRoutes = SessionRoutes.make({ sessions, settings })
+    const routes = HttpRouter.concatAll(taskRoutes, fileRoutes, appRoutes, agents.router, sessionRoutes)
     const router = yield* HttpRouter.toHttpApp(routes)
+    yield* Effect.addFinalizer(() =>
+      shutdown.drain((until) =>
+        // Turns before tasks, which they start.
+        Effect.all([launcher.cancelLater(until), agents.drain, launcher.drain], { discard: true })
+      )
+    )
 
     return Effect.gen(function* () {
       const original = yield* HttpServerRequest.HttpServerRequest

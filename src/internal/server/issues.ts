@@ -1,4 +1,5 @@
 import type * as ParseResult from "effect/ParseResult"
+import type { Issue } from "../../InferenceError.js"
 import { issuesOf } from "../failure.js"
 
 /** What is wrong, and in which field, as the problem+json member `errors` says it: each field once. */
@@ -16,3 +17,7 @@ export const formatIssues = (error: ParseResult.ParseError): string =>
   fieldErrors("", error)
     .map(({ field, message }) => (field === "" ? message : `${field}: ${message}`))
     .join("; ")
+
+/** Issues as one line, in which fields are named as in `errors`. */
+export const dotted = (issues: ReadonlyArray<Issue>): string =>
+  issues.map(({ path, message }) => [path.join("."), message].filter(Boolean).join(": ")).join("; ")

@@ -17,7 +17,9 @@ import * as Pool from "./pool.js"
 import { type Hosted, resolve } from "./registry.js"
 import { invalid, type Problem } from "./reply.js"
 import * as Runner from "./runner.js"
+import type { Sessions } from "./sessions.js"
 import * as Tasks from "./tasks.js"
+import * as Webhooks from "./webhooks.js"
 
 /** Where a task comes from. */
 export interface Source {
@@ -43,6 +45,10 @@ export interface Launcher {
   readonly prepare: (body: Json, source: Source) => Effect.Effect<Effect.Effect<Started>, Problem>
   /** Cancels a task. Not awaited: the app's finalizers take their time, after which the task is given up. */
   readonly cancel: (entry: Tasks.Entry, timeout: Duration.DurationInput) => Effect.Effect<void>
+  /** Cancels the tasks that are not to begin before that time. */
+  readonly cancelLater: (than: number) => Effect.Effect<void>
+  /** Waits until no task runs or is queued. */
+  readonly drain: Effect.Effect<void>
 }
 
 /** How long the finalizers of an app may take, where nobody says. */
@@ -64,55 +70,72 @@ const checked = (field: string, schema: Schema.Schema.AnyNoContext, value: unkno
 
 export const make = <R>(options: {
   readonly apps: ReadonlyArray<Hosted<R> & { readonly pool: Pool.Pool<R> }>
+  readonly sessions: Sessions<R>
   readonly store: Tasks.Store
   readonly files: Files
+  readonly webhooks: Webhooks.Webhooks
 }): Effect.Effect<Launcher, never, R | Scope.Scope> =>
   Effect.gen(function* () {
-    const { apps, store, files } = options
-    const fibers = yield* FiberMap.make<string, void>()
+    const { apps, sessions, store, files, webhooks } = options
+    const fibers = yield* FiberMap.make<string, void, never>()
+    let closed = false
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        closed = true
+      })
+    )
     // Tasks run in the server's own context, whatever that of the request is.
     const fork = yield* FiberMap.runtime(fibers)<R>()
+
+    const tellWebhook = (entry: Tasks.Entry) => {
+      const { id, webhook } = entry.state
+      if (webhook !== undefined) fork(`webhook ${id}`, webhooks.deliver(entry, webhook))
+    }
+    store.stopped.forEach(tellWebhook)
 
     const prepare: Launcher["prepare"] = (body, source) =>
       Effect.gen(function* () {
         const { app, function: name, signature } = yield* resolve(apps, body)
         const contract = app.base.app
-        if (text(body.session) !== undefined) {
-          return yield* invalid("this server has no sessions", [{ field: "session", message: "is not supported" }])
-        }
-        const setup = yield* checked("setup", contract.setup, body.setup ?? emptySetup(contract), app.id)
+        const session = yield* sessions.plan(app, body)
+        const given = body.setup ?? session?.setup
+        const setup = yield* checked("setup", contract.setup, given ?? emptySetup(contract), app.id)
         yield* checked("input", signature.input, body.input, app.id)
         const at = yield* runAt(body.run_at)
+        const webhook = yield* Webhooks.read(body.webhook)
         // With the defaults filled in, the same setup is the same text.
         const setupKey = yield* Schema.encode(contract.setup)(setup).pipe(
           Effect.flatMap((encoded) => Effect.try(() => Pool.canonical(encoded))),
-          Effect.orElse(() => Effect.sync(() => Pool.canonical(body.setup)))
+          Effect.orElse(() => Effect.sync(() => Pool.canonical(given)))
         )
-        const start = Effect.map(
-          store.create({
+        const start = Effect.gen(function* () {
+          const call = session && (yield* session.enter)
+          const entry = yield* store.create({
             appId: app.id,
             appVersionId: app.versionId,
             function: name,
             input: body.input,
-            setup: body.setup,
+            setup: given,
             infra: text(body.infra) ?? "cloud",
             variant: text(body.variant) ?? "default",
             workers: Array.isArray(body.workers) ? body.workers.map(String) : [],
-            webhook: text(body.webhook),
+            webhook,
             runAt: at,
-            sessionId: undefined,
-            sessionTimeout: undefined,
+            sessionId: call?.session.id,
+            sessionTimeout: call?.session.idleTimeout,
             origin: source.origin,
             chatId: source.chatId,
             agentId: source.agentId,
             agentVersionId: source.agentVersionId
-          }),
-          (entry): Started => {
-            const received = entry.state
-            fork(received.id, Runner.run({ entry, pool: app.pool, setupKey, files }))
-            return { entry, received }
-          }
-        )
+          })
+          const received = entry.state
+          const run = Runner.run({ entry, pool: call?.pool ?? app.pool, setupKey, files })
+          if (call !== undefined) yield* call.began(received.id)
+          if (closed) yield* Tasks.finish(entry, { status: "cancelled" })
+          fork(received.id, call === undefined ? run : Effect.ensuring(run, call.left))
+          tellWebhook(entry)
+          return { entry, received } satisfies Started
+        })
         return Effect.uninterruptible(start)
       })
 
@@ -133,5 +156,11 @@ export const make = <R>(options: {
         fork(`cancel ${id}`, Effect.flatten(givenUp))
       }).pipe(Effect.uninterruptible)
 
-    return { resolve: (body) => resolve(apps, body), prepare, cancel }
+    const cancelLater: Launcher["cancelLater"] = (than) =>
+      Effect.suspend(() => {
+        const later = store.all().filter(({ state }) => state.status === "received" && (state.runAt ?? 0) > than)
+        return Effect.forEach(later, (entry) => cancel(entry, 0), { discard: true })
+      })
+
+    return { resolve: (body) => resolve(apps, body), prepare, cancel, cancelLater, drain: FiberMap.awaitEmpty(fibers) }
   })

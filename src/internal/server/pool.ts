@@ -1,8 +1,12 @@
 /** The instances of one app: which are loaded, and who may use them. */
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as FiberSet from "effect/FiberSet"
 import * as Scope from "effect/Scope"
 import type * as App from "../../App.js"
 import * as BaseApp from "../../BaseApp.js"
@@ -19,7 +23,11 @@ interface Slot<R> {
   /** There once setup begins. */
   scope: Scope.CloseableScope | undefined
   busy: number
+  /** Its place in the order in which instances became idle, and the time of that. */
   idleSince: number
+  idleAt: number
+  /** What unloads it once it was idle for long enough. */
+  reaper: Fiber.RuntimeFiber<void> | undefined
 }
 
 interface Waiter<R> {
@@ -40,10 +48,17 @@ export interface Pool<R> {
   ) => Effect.Effect<BaseApp.Instance, AppFailed, R | Scope.Scope>
 }
 
-/** A pool of no more than `maxInstances`, all of them unloaded when the scope closes. */
+export interface Limits {
+  /** How many instances may be loaded at a time. */
+  readonly maxInstances: number
+  /** How long one that is not used stays loaded. */
+  readonly idleTimeout: Duration.Duration
+}
+
+/** A pool within these limits, whose instances are unloaded when the scope closes. */
 export const make = <R>(
   base: BaseApp.BaseApp<App.Any, R>,
-  maxInstances: number
+  { maxInstances, idleTimeout }: Limits
 ): Effect.Effect<Pool<R>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const slots = new Map<string, Slot<R>>()
@@ -53,11 +68,32 @@ export const make = <R>(
     const unload = (slot: Slot<R> | undefined) =>
       slot?.scope === undefined
         ? Effect.void
-        : Effect.catchAllCause(Scope.close(slot.scope, Exit.void), (cause) =>
-            Effect.logWarning(`${base.app.name} did not unload cleanly`, cause)
+        : Effect.zipRight(
+            slot.reaper === undefined ? Effect.void : Fiber.interruptFork(slot.reaper),
+            Effect.catchAllCause(Scope.close(slot.scope, Exit.void), (cause) =>
+              Effect.logWarning(`${base.app.name} did not unload cleanly`, cause)
+            )
           )
 
     yield* Effect.addFinalizer(() => Effect.forEach(slots.values(), unload, { discard: true }))
+    const fork = yield* FiberSet.makeRuntime<never, void, never>()
+
+    /** Unloads an instance once it was idle for long enough. Until it is unloaded, no other takes its place. */
+    const reap = (slot: Slot<R>): Effect.Effect<void> =>
+      Effect.uninterruptibleMask((restore) => {
+        const look: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          if (slots.get(slot.key) !== slot) return Effect.void
+          const idle = Duration.toMillis(idleTimeout)
+          const wait = slot.busy > 0 ? idle : slot.idleAt + idle - now
+          if (wait > 0) return Effect.zipRight(restore(Effect.sleep(wait)), look)
+          slot.busy = Number.POSITIVE_INFINITY
+          return Effect.map(unload(slot), () => {
+            slots.delete(slot.key)
+            admit()
+          })
+        })
+        return look
+      })
 
     const take = (key: string): Slot<R> | undefined => {
       const slot = slots.get(key)
@@ -81,7 +117,9 @@ export const make = <R>(
         loading: false,
         scope: undefined,
         busy: 1,
-        idleSince: 0
+        idleSince: 0,
+        idleAt: 0,
+        reaper: undefined
       }
       slots.set(key, fresh)
       return fresh
@@ -107,9 +145,10 @@ export const make = <R>(
     }
 
     const release = (slot: Slot<R>) =>
-      Effect.suspend(() => {
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
         slot.busy--
         slot.idleSince = ++clock
+        slot.idleAt = now
         const unused = slot.busy === 0 && !slot.loading && slots.get(slot.key) === slot
         if (unused) slots.delete(slot.key)
         return Effect.zipRight(unused ? unload(slot.evicted) : Effect.void, Effect.sync(admit))
@@ -143,7 +182,11 @@ export const make = <R>(
           yield* unload(slot.evicted)
           return yield* restore(Effect.zipRight(cold, Scope.extend(BaseApp.startEncoded(base, setup), scope))).pipe(
             Effect.onExit((exit) => {
-              if (Exit.isSuccess(exit)) return Deferred.succeed(slot.ready, exit.value)
+              if (Exit.isSuccess(exit)) {
+                // The pool of a session is made where nothing can be interrupted, which what it forks would inherit.
+                slot.reaper = fork(Effect.interruptible(reap(slot)))
+                return Deferred.succeed(slot.ready, exit.value)
+              }
               if (slots.get(slot.key) === slot) slots.delete(slot.key)
               return Effect.zipRight(unload(slot), Deferred.succeed(slot.ready, undefined))
             })

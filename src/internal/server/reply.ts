@@ -42,7 +42,8 @@ const titles: Record<number, string> = {
   413: "Content Too Large",
   422: "Unprocessable Content",
   429: "Too Many Requests",
-  500: "Internal Server Error"
+  500: "Internal Server Error",
+  503: "Service Unavailable"
 }
 
 export const success = (envelope: Envelope, data: unknown): HttpServerResponse.HttpServerResponse =>

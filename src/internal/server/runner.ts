@@ -10,8 +10,7 @@ import * as Stream from "effect/Stream"
 import * as File from "../../File.js"
 import type { FileError } from "../../InferenceError.js"
 import { AppFailed } from "../../InferenceError.js"
-import { withFilesUploaded } from "../payload.js"
-import { isTooDeep, maxDepth } from "./depth.js"
+import { outputJson } from "../outputJson.js"
 import type { Files } from "./files.js"
 import type { Pool } from "./pool.js"
 import * as Tasks from "./tasks.js"
@@ -37,6 +36,8 @@ export const run = <R>(options: {
   const { state } = entry
 
   const process = Effect.gen(function* () {
+    // It was recorded first, and may have been cancelled meanwhile.
+    if (entry.state.status === "cancelling" || Tasks.isOver(entry)) return yield* Effect.interrupt
     const now = yield* Clock.currentTimeMillis
     if (state.runAt !== undefined && state.runAt > now) yield* Effect.sleep(state.runAt - now)
     yield* Tasks.setStatus(entry, "queued")
@@ -49,14 +50,14 @@ export const run = <R>(options: {
     // A file that stays the same in each partial output is stored once.
     const published = new WeakMap<File.File, string>()
     let holdsFiles = false
-    const store = (file: File.File): Effect.Effect<File.File, FileError> =>
+    const store = (file: File.File): Effect.Effect<string, FileError> =>
       Effect.suspend(() => {
         holdsFiles = true
         const uri = published.get(file)
         return uri === undefined
           ? Effect.tap(files.publish(file, state.origin), (uri) => Effect.sync(() => published.set(file, uri)))
           : Effect.succeed(uri)
-      }).pipe(Effect.map((uri) => File.fromUri(uri)))
+      })
 
     const parts = instance.runParts(state.input, {
       function: state.function,
@@ -77,8 +78,12 @@ export const run = <R>(options: {
       { output: undefined as unknown, final: false },
       (_, { value, last }) =>
         Effect.gen(function* () {
-          const output = yield* asJson(state.appId, value, (file) =>
-            last ? Effect.zipRight(Tasks.setStatus(entry, "uploading"), store(file)) : store(file)
+          const output = yield* outputJson(state.appId, value, (file) =>
+            File.isRemote(file)
+              ? Effect.succeed(file.uri)
+              : last
+                ? Effect.zipRight(Tasks.setStatus(entry, "uploading"), store(file))
+                : store(file)
           )
           if (!last) yield* Tasks.setOutput(entry, output)
           return { output, final: last }
@@ -104,28 +109,6 @@ export const run = <R>(options: {
       })
     ),
     Effect.exit
-  )
-}
-
-/** The JSON of an output. What is none must end its task here: whoever writes it later is not to blame, and cannot go on. */
-const asJson = (
-  app: string,
-  output: unknown,
-  store: (file: File.File) => Effect.Effect<File.File, FileError>
-): Effect.Effect<unknown, AppFailed | FileError> => {
-  const failed = (detail: string) => new AppFailed({ app, phase: "output", detail })
-  return withFilesUploaded(app, output, store).pipe(
-    Effect.catchTag("InvalidRequest", ({ issues }) =>
-      Effect.fail(
-        failed(issues.map(({ path, message }) => [path.join("."), message].filter(Boolean).join(": ")).join("; "))
-      )
-    ),
-    // What the output's own `toJSON` throws, and the overflow of the stack.
-    Effect.catchAllDefect((defect) => Effect.fail(failed(defect instanceof Error ? defect.message : String(defect)))),
-    Effect.filterOrFail(
-      (json) => !isTooDeep(json),
-      () => failed(`it nests deeper than ${maxDepth} levels`)
-    )
   )
 }
 

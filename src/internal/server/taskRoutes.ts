@@ -19,9 +19,11 @@ export const make = (options: {
   readonly launcher: Launcher.Launcher
   readonly store: Tasks.Store
   readonly wire: Wire
+  /** Whether tasks may be started. */
+  readonly admit: Effect.Effect<void, Problem>
   readonly settings: Settings
 }) => {
-  const { launcher, store, wire, settings } = options
+  const { launcher, store, wire, admit, settings } = options
   const ok = (data: unknown) => success(settings.envelope, data)
 
   const entry = Effect.flatMap(HttpRouter.params, ({ id = "" }) => {
@@ -33,6 +35,8 @@ export const make = (options: {
   const runTask = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const body = yield* readObject(request, settings.maxBodySize)
+    // After the body, which may take its time to come.
+    yield* admit
     const origin = originOf(settings, request)
     const { entry, received } = yield* Effect.flatten(launcher.prepare(body, { origin }))
     if (body.wait !== true) return ok(wire.slim(received))
@@ -108,7 +112,7 @@ export const make = (options: {
   const remove = Effect.gen(function* () {
     const found = yield* entry
     yield* launcher.cancel(found, 0)
-    store.remove(found.state.id)
+    yield* store.remove(found.state.id)
     return HttpServerResponse.empty({ status: 204 })
   })
 

@@ -5,9 +5,12 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import type { FileError } from "../../InferenceError.js"
 import * as Task from "../../Task.js"
 import * as Feed from "./feed.js"
 import { randomId } from "./ids.js"
+import type * as Records from "./records.js"
+import * as TaskRecord from "./taskRecord.js"
 
 export interface StatusRow {
   readonly id: string
@@ -78,6 +81,10 @@ export interface Entry {
   /** Grows with each task, for paging. */
   readonly ordinal: number
   state: State
+  /** What ends the task, from the moment that this is being recorded: nobody is told before. */
+  ending: ((state: State) => State) | undefined
+  /** Records the task as it is, and as it ends. */
+  readonly save: Effect.Effect<void>
   readonly feed: Feed.Feed<Patch>
 }
 
@@ -110,16 +117,19 @@ const entered = (state: State, status: Task.TaskStatus, at: number): State => ({
   events: [...state.events, { id: `${state.id}-e${state.events.length + 1}`, status, at }]
 })
 
+/** Whether a task has ended, also if nobody is told of it yet. */
+export const isOver = ({ ending, state }: Entry) => ending !== undefined || Task.isTerminal(state.status)
+
 /** Moves a task on. A terminal task stays as it is, and one that is being cancelled only moves to its end. */
 export const setStatus = (entry: Entry, status: Task.TaskStatus) =>
   Effect.suspend(() => {
     const { status: current } = entry.state
-    return Task.isTerminal(current) || current === status || current === "cancelling"
+    return isOver(entry) || current === status || current === "cancelling"
       ? Effect.void
       : change(entry, statusFields, (state, now) => entered(state, status, now))
   })
 
-/** Ends a task. The first end counts. */
+/** Ends a task. The first end counts. It is recorded before anybody is told. */
 export const finish = (
   entry: Entry,
   end:
@@ -127,28 +137,38 @@ export const finish = (
     | { readonly status: "failed"; readonly error: string }
     | { readonly status: "cancelled" }
 ) =>
-  Effect.suspend(() =>
-    Task.isTerminal(entry.state.status)
-      ? Effect.void
-      : change(entry, [...statusFields, "output", "error"], (state, now) => ({
-          ...entered(state, end.status, now),
-          ...(end.status === "completed" && { output: end.output }),
-          ...(end.status === "failed" && { error: end.error })
-        }))
-  )
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    if (isOver(entry)) return Effect.void
+    const ending = (state: State): State => ({
+      ...entered(state, end.status, now),
+      updatedAt: now,
+      ...(end.status === "completed" && { output: end.output }),
+      ...(end.status === "failed" && { error: end.error })
+    })
+    entry.ending = ending
+    return Effect.map(entry.save, () => {
+      entry.ending = undefined
+      unsafeChange(entry, [...statusFields, "output", "error"], now, ending(entry.state))
+    })
+  }).pipe(Effect.uninterruptible)
 
 export const setOutput = (entry: Entry, output: unknown) =>
-  Effect.suspend(() =>
-    Task.isTerminal(entry.state.status) ? Effect.void : change(entry, ["output"], (state) => ({ ...state, output }))
-  )
+  Effect.suspend(() => (isOver(entry) ? Effect.void : change(entry, ["output"], (state) => ({ ...state, output }))))
 
 export const setVisibility = (entry: Entry, visibility: string) =>
-  change(entry, ["visibility"], (state) => ({ ...state, visibility }))
+  Effect.zipRight(
+    change(entry, ["visibility"], (state) => ({ ...state, visibility })),
+    entry.save
+  )
 
 /** Adds to a task's log, up to a limit: an app that never stops writing must not fill the memory. */
 export const unsafeLog = (entry: Entry, type: number, content: string, now: number) => {
-  const { logs, status, id } = entry.state
-  if (Task.isTerminal(status) || logs.full) return
+  if (!isOver(entry)) unsafeAppend(entry, type, content, now)
+}
+
+const unsafeAppend = (entry: Entry, type: number, content: string, now: number) => {
+  const { logs, id } = entry.state
+  if (logs.full) return
   const line = content.length > maxLine ? `${content.slice(0, maxLine)}… (${content.length - maxLine} more)` : content
   const size = logs.size + Math.min(content.length, maxLine)
   const full = logs.length >= maxLogs || size > maxLogSize
@@ -159,6 +179,13 @@ export const unsafeLog = (entry: Entry, type: number, content: string, now: numb
 
 export const appendLog = (entry: Entry, type: number, content: string) =>
   Effect.map(Clock.currentTimeMillis, (now) => unsafeLog(entry, type, content, now))
+
+/** Says in the log of a task what became of it after its end. */
+export const note = (entry: Entry, content: string) =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    unsafeAppend(entry, LogType.task, content, now)
+    return entry.save
+  })
 
 /** Waits until a task is terminal. */
 export const ended = (entry: Entry): Effect.Effect<State> =>
@@ -231,54 +258,98 @@ const goOn = (entry: Entry, loggedAt: number): Option.Option<Position> =>
 const isLog = (patch: Patch | undefined): boolean => patch?.fields[0] === "logs"
 
 export interface Store {
+  /** Done once the task is recorded. */
   readonly create: (request: Request) => Effect.Effect<Entry>
   readonly find: (id: string) => Entry | undefined
-  readonly remove: (id: string) => void
+  readonly remove: (id: string) => Effect.Effect<void>
+  /** Those that failed when the server began: the one before was stopped before they had ended. */
+  readonly stopped: ReadonlyArray<Entry>
   /** The newest first. */
   readonly all: () => ReadonlyArray<Entry>
 }
 
-/** Keeps tasks in memory, the last `limit` of those that ended. */
-export const makeStore = (limit: number): Store => {
-  const entries = new Map<string, Entry>()
-  let ordinal = 0
-  return {
-    create: (request) =>
-      Effect.zipWith(randomId, Clock.currentTimeMillis, (id, now) => {
-        const entry: Entry = {
-          ordinal: ++ordinal,
-          state: entered(
-            {
-              ...request,
-              id,
-              createdAt: now,
-              updatedAt: now,
-              status: "received",
-              output: null,
-              error: undefined,
-              visibility: "private",
-              events: [],
-              logs: { rows: [], length: 0, size: 0, full: false }
-            },
-            "received",
-            now
-          ),
-          feed: Feed.make(maxRecent)
-        }
-        entries.set(id, entry)
-        if (entries.size > limit) {
-          for (const [old, { state }] of entries) {
-            if (!Task.isTerminal(state.status)) continue
-            entries.delete(old)
-            break
-          }
-        }
-        return entry
-      }),
-    find: (id) => entries.get(id),
-    remove: (id) => {
-      entries.delete(id)
-    },
-    all: () => Array.from(entries.values()).reverse()
-  }
-}
+/** Keeps tasks in memory, the last `limit` of those that ended, and a record of each. */
+export const makeStore = (limit: number, records: Records.Records): Effect.Effect<Store, FileError> =>
+  Effect.gen(function* () {
+    const entries = new Map<string, Entry>()
+
+    const recordOf = ({ ordinal, state, ending = (state) => state }: Entry) => TaskRecord.encode(ordinal, ending(state))
+
+    const add = (ordinal: number, state: State): Entry => {
+      const { id } = state
+      const entry: Entry = {
+        ordinal,
+        state,
+        ending: undefined,
+        save: records.save(id, () => (entries.get(id) === entry ? recordOf(entry) : undefined)),
+        feed: Feed.make(maxRecent)
+      }
+      entries.set(id, entry)
+      return entry
+    }
+
+    const remove = (entry: Entry) =>
+      Effect.suspend(() => {
+        entries.delete(entry.state.id)
+        return entry.save
+      })
+
+    /** Makes room by forgetting tasks that ended, the oldest first. */
+    const trim = Effect.suspend(() => {
+      const excess: Array<Entry> = []
+      for (const entry of entries.values()) {
+        if (entries.size - excess.length <= limit) break
+        if (Task.isTerminal(entry.state.status)) excess.push(entry)
+      }
+      return Effect.forEach(excess, remove, { discard: true })
+    })
+
+    const stored = yield* records.read(TaskRecord.TaskRecord)
+    for (const record of stored) add(record.ordinal, TaskRecord.decode(record))
+    let ordinal = stored.at(-1)?.ordinal ?? 0
+    yield* trim
+    const stopped = Array.from(entries.values()).filter(({ state }) => !Task.isTerminal(state.status))
+    yield* Effect.forEach(stopped, (entry) => finish(entry, { status: "failed", error: stoppedError }), {
+      concurrency: 16,
+      discard: true
+    })
+
+    return {
+      create: (request) =>
+        Effect.zipWith(randomId, Clock.currentTimeMillis, (id, now) =>
+          add(
+            ++ordinal,
+            entered(
+              {
+                ...request,
+                id,
+                createdAt: now,
+                updatedAt: now,
+                status: "received",
+                output: null,
+                error: undefined,
+                visibility: "private",
+                events: [],
+                logs: { rows: [], length: 0, size: 0, full: false }
+              },
+              "received",
+              now
+            )
+          )
+        ).pipe(
+          Effect.tap((entry) => entry.save),
+          Effect.tap(() => trim)
+        ),
+      find: (id) => entries.get(id),
+      remove: (id) =>
+        Effect.suspend(() => {
+          const entry = entries.get(id)
+          return entry === undefined ? Effect.void : remove(entry)
+        }),
+      stopped,
+      all: () => Array.from(entries.values()).reverse()
+    }
+  })
+
+/** What is said of tasks that a server did not see the end of. */
+const stoppedError = "the server was stopped before the task had ended: run it again"

@@ -4,12 +4,13 @@ import * as Feed from "../feed.js"
 import { unsafeRandomId } from "../ids.js"
 import { chatEvent, event, messageEvent, runEvent } from "./follow.js"
 import { waits } from "./pending.js"
-import type { Agent, Chat, Content, Info, Invocation, Message, Run, Turn } from "./state.js"
+import type { Agent, Chat, Content, End, Info, Invocation, Message, Run, Turn } from "./state.js"
 
 export const nothing: Content = { text: "", images: [], files: [], attachments: [] }
 
 export const setInfo = (chat: Chat, now: number, patch: Partial<Info>): void => {
   chat.info = { ...chat.info, ...patch, updatedAt: now }
+  chat.touch()
   Feed.unsafePublish(chat.feed, () => chatEvent(chat))
 }
 
@@ -37,6 +38,7 @@ export const addMessage = (
   }
   chat.messages.push(added)
   chat.index.set(added.id, chat)
+  chat.touch()
   Feed.unsafePublish(chat.feed, () => messageEvent(chat, added))
   return added
 }
@@ -55,6 +57,8 @@ export const changeMessage = (
   const changed: Message = { ...found, ...patch, updatedAt: now }
   chat.messages[at] = changed
   if (told === "later") return changed
+  // What is new in it will soon be more: the whole is recorded once it is there.
+  if (told === undefined) chat.touch()
   Feed.unsafePublish(chat.feed, () =>
     told === undefined ? messageEvent(chat, changed) : event("delta", { ...told, resource_id: id })
   )
@@ -120,8 +124,13 @@ export const changeInvocation = (
   return changed
 }
 
-/** Ends everything that the current run has left open. */
-export const close = (chat: Chat, now: number, error: string | undefined): void => {
+/** Ends the current run, and everything that it has left open. */
+export const endRun = (chat: Chat, now: number, end: End): Run | undefined => {
+  close(chat, now, end.state === "failed" ? end.error : undefined)
+  return changeRun(chat, now, { ...end, waitsFor: undefined })
+}
+
+const close = (chat: Chat, now: number, error: string | undefined): void => {
   const run = chat.runs.at(-1)
   if (run === undefined) return
   const start = chat.messages.findLastIndex(({ id }) => id === run.userMessageId)

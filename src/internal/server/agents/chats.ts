@@ -1,7 +1,12 @@
 /** The chats that the server knows. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { FileError } from "../../../InferenceError.js"
 import type { Json } from "../../wire.js"
 import * as Feed from "../feed.js"
 import { unsafeRandomId } from "../ids.js"
+import * as Records from "../records.js"
+import * as ChatRecord from "./chatRecord.js"
 import { type Agent, type Chat, lineage } from "./state.js"
 
 /** How many events are kept for those who follow a chat and lag behind. */
@@ -30,16 +35,52 @@ export interface Chats {
   readonly trim: () => void
   /** Forgets a chat, whose followers come to their end. */
   readonly remove: (chat: Chat) => void
+  /** Records a chat, as it is and as its turn ends. */
+  readonly save: (chat: Chat) => Effect.Effect<void>
+  /** Ends the followers of all chats. */
+  readonly close: () => void
 }
 
+/** What outlives the server. */
+interface Kept {
+  readonly records: Records.Records
+  readonly stored: ReadonlyArray<ChatRecord.ChatRecord>
+  readonly now: number
+}
+
+const nothing: Kept = { records: Records.none, stored: [], now: 0 }
+
 /** Keeps chats in memory, up to `limit` of them. */
-export const make = (limit: number): Chats => {
+export const make = (limit: number, { records, stored, now }: Kept = nothing): Chats => {
   const chats = new Map<string, Chat>()
   const index = new Map<string, Chat>()
-  let ordinal = 0
+  let ordinal = stored.at(-1)?.ordinal ?? 0
+
+  const current = (chat: Chat) => () => (chats.get(chat.id) === chat ? ChatRecord.encode(chat) : undefined)
+
+  const add = (of: ChatRecord.Contents): Chat => {
+    const chat: Chat = {
+      ...of,
+      children: new Set(),
+      turn: undefined,
+      queue: [],
+      closed: false,
+      feed: Feed.make(maxRecent),
+      index,
+      touch: () => records.touch(chat.id, current(chat))
+    }
+    chats.set(chat.id, chat)
+    for (const { id, invocations } of chat.messages) {
+      index.set(id, chat)
+      for (const invocation of invocations) index.set(invocation.id, chat)
+    }
+    for (const { id } of [...chat.runs, ...chat.interrupts]) index.set(id, chat)
+    return chat
+  }
 
   const remove = (chat: Chat) => {
     chats.delete(chat.id)
+    chat.touch()
     chat.closed = true
     for (const { id, invocations } of chat.messages) {
       index.delete(id)
@@ -49,16 +90,31 @@ export const make = (limit: number): Chats => {
     Feed.wake(chat.feed)
   }
 
+  const trim = () => {
+    if (chats.size <= limit) return
+    const all = Array.from(chats.values())
+    const needed = new Set(all.filter((chat, i) => chat.turn !== undefined || i === all.length - 1).flatMap(lineage))
+    const isRoot = ({ parent }: Chat) => Number(parent === undefined)
+    all
+      .filter((chat) => !needed.has(chat))
+      .sort((a, b) => isRoot(a) - isRoot(b) || a.info.updatedAt - b.info.updatedAt)
+      .slice(0, chats.size - limit)
+      .forEach(remove)
+  }
+
+  // The chats of agents come after those that use them.
+  for (const record of stored) ChatRecord.settle(add(ChatRecord.decode(record, (id) => chats.get(id))), now)
+  trim()
+
   return {
     create: (now, { agent, name, context, channelContext, parent }) => {
-      const chat: Chat = {
+      const chat = add({
         ordinal: ++ordinal,
         id: unsafeRandomId(),
         createdAt: now,
         context,
         channelContext,
         parent,
-        children: new Set(),
         info: {
           agent,
           name,
@@ -70,30 +126,28 @@ export const make = (limit: number): Chats => {
         },
         messages: [],
         runs: [],
-        interrupts: [],
-        turn: undefined,
-        queue: [],
-        closed: false,
-        feed: Feed.make(maxRecent),
-        index
-      }
-      chats.set(chat.id, chat)
+        interrupts: []
+      })
+      chat.touch()
       return chat
     },
     find: (id) => chats.get(id),
     holding: (id) => index.get(id),
     all: () => Array.from(chats.values()).reverse(),
-    trim: () => {
-      if (chats.size <= limit) return
-      const all = Array.from(chats.values())
-      const needed = new Set(all.filter((chat, i) => chat.turn !== undefined || i === all.length - 1).flatMap(lineage))
-      const isRoot = ({ parent }: Chat) => Number(parent === undefined)
-      all
-        .filter((chat) => !needed.has(chat))
-        .sort((a, b) => isRoot(a) - isRoot(b) || a.info.updatedAt - b.info.updatedAt)
-        .slice(0, chats.size - limit)
-        .forEach(remove)
+    trim,
+    save: (chat) => records.save(chat.id, current(chat)),
+    close: () => {
+      for (const chat of chats.values()) {
+        chat.closed = true
+        Feed.wake(chat.feed)
+      }
     },
     remove
   }
 }
+
+/** Keeps records of them as well, and those that there are from before. */
+export const load = (limit: number, records: Records.Records): Effect.Effect<Chats, FileError> =>
+  Effect.zipWith(records.read(ChatRecord.ChatRecord), Clock.currentTimeMillis, (stored, now) =>
+    make(limit, { records, stored, now })
+  )

@@ -4,7 +4,9 @@ import * as Effect from "effect/Effect"
 import { InvalidRequest, type Issue } from "../../../InferenceError.js"
 import type { Json } from "../../wire.js"
 import type { Launcher } from "../launcher.js"
+import type { Records } from "../records.js"
 import { parseRef } from "../registry.js"
+import type { Problem } from "../reply.js"
 import type { Settings } from "../settings.js"
 import * as Agents from "./agents.js"
 import * as ChatRoutes from "./chatRoutes.js"
@@ -36,22 +38,26 @@ export const make = (options: {
   readonly templates: ReadonlyArray<{ readonly ref: string; readonly config: Json }>
   readonly maxChats: number
   readonly launcher: Launcher
+  readonly records: Records
+  /** Whether turns may be started. */
+  readonly admit: Effect.Effect<void, Problem>
   readonly settings: Settings
 }) =>
   Effect.gen(function* () {
-    const { launcher, settings } = options
+    const { admit, launcher, settings } = options
     const templates = yield* Templates.make(options.templates)
     const agents = Agents.make({ templates, launcher })
     yield* Effect.forEach(options.templates, ({ ref, config }) => checked(agents, ref, config), { discard: true })
-    const chats = Chats.make(options.maxChats)
+    const chats = yield* Chats.load(options.maxChats, options.records)
     const turns = yield* Turns.make(chats, (turn, turns) => {
       const delegate = Delegate.make({ agents, chats, turns })
       return Turn.perform(turn, { launcher, delegate }, settings.heartbeatInterval)
     })
-    return HttpRouter.concatAll(
-      RunRoutes.make({ agents, chats, turns, settings }),
+    const router = HttpRouter.concatAll(
+      RunRoutes.make({ agents, chats, turns, admit, settings }),
       ChatRoutes.make({ agents, templates, chats, turns, settings }),
       ToolRoutes.make({ chats, settings }),
       TemplateRoutes.make({ agents, templates, settings })
     )
+    return { router, drain: turns.drain }
   })

@@ -25,9 +25,10 @@ export const make = (options: {
   readonly agents: Agents
   readonly chats: Chats
   readonly turns: Turns
+  readonly admit: Effect.Effect<void, Problem>
   readonly settings: Settings
 }) => {
-  const { agents, chats, turns, settings } = options
+  const { agents, chats, turns, admit, settings } = options
   const ok = (data: unknown) => success(settings.envelope, data)
 
   const find = (id: unknown): Effect.Effect<Chat, Problem> => {
@@ -55,6 +56,7 @@ export const make = (options: {
   const run = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const body = yield* readObject(request, settings.maxBodySize)
+    yield* admit
     const isNew = body.chat_id == null || body.chat_id === ""
     const agent = yield* agents.ofRequest(body)
     const content = yield* contentOf(body.input)
@@ -93,6 +95,7 @@ export const make = (options: {
     const request = yield* HttpServerRequest.HttpServerRequest
     const { id } = yield* HttpRouter.params
     const body = yield* readObject(request, settings.maxBodySize)
+    yield* admit
     const chat = yield* find(id)
     if (typeof body.message !== "string" || body.message.trim() === "") {
       const message = "expected a text that is not empty"

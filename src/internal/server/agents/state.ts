@@ -129,7 +129,15 @@ export interface Turn {
   readonly firstMessageId: string
   readonly calls: Map<string, Call>
   readonly ended: Deferred.Deferred<Run>
+  /** Its end, from the moment that this is being recorded: nobody is told before. */
+  ending: End | undefined
 }
+
+/** How a run ends. */
+export type End =
+  | { readonly state: "completed"; readonly output: unknown }
+  | { readonly state: "failed"; readonly error: string }
+  | { readonly state: "canceled" }
 
 /** Why a turn ends in a failed run, in words for the user. */
 export class TurnFailed extends Data.TaggedError("TurnFailed")<{ readonly message: string }> {}
@@ -171,6 +179,8 @@ export interface Chat {
   readonly feed: Feed.Feed<EventStream.Event>
   /** To find the chat by the id of anything in it. */
   readonly index: Map<string, Chat>
+  /** Has it recorded soon, as it is then. */
+  readonly touch: () => void
 }
 
 /** A chat, and those that its agent works for. */

@@ -12,7 +12,7 @@ import type * as Scope from "effect/Scope"
 import { unsafeRandomId } from "../ids.js"
 import * as Chat from "./chat.js"
 import type { Chats } from "./chats.js"
-import { type Chat as ChatState, type Message, type Order, type Run, type Turn, TurnFailed } from "./state.js"
+import { type Chat as ChatState, type End, type Message, type Order, type Run, type Turn, TurnFailed } from "./state.js"
 
 export interface Sent {
   readonly userMessage: Message
@@ -27,12 +27,9 @@ export interface Turns {
   readonly stop: (chat: ChatState) => Effect.Effect<void>
   /** Stops a chat and forgets it, and those of the agents that it uses. */
   readonly remove: (chat: ChatState) => Effect.Effect<void>
+  /** Waits until no turn is under way. */
+  readonly drain: Effect.Effect<void>
 }
-
-type End =
-  | { readonly state: "completed"; readonly output: unknown }
-  | { readonly state: "failed"; readonly error: string }
-  | { readonly state: "canceled" }
 
 const endOf = (exit: Exit.Exit<unknown, TurnFailed>): End =>
   Exit.match(exit, {
@@ -52,8 +49,8 @@ export const make = (
 ): Effect.Effect<Turns, never, Scope.Scope> =>
   Effect.gen(function* () {
     let closing = false
-    yield* Effect.addFinalizer(() => Effect.sync(() => chats.all().forEach(chats.remove)))
-    const fibers = yield* FiberMap.make<string, void>()
+    yield* Effect.addFinalizer(() => Effect.sync(chats.close))
+    const fibers = yield* FiberMap.make<string, void, never>()
     const fork = yield* FiberMap.runtime(fibers)()
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
@@ -75,7 +72,8 @@ export const make = (
         order,
         firstMessageId: assistantMessage.id,
         calls: new Map(),
-        ended: Deferred.unsafeMake(FiberId.none)
+        ended: Deferred.unsafeMake(FiberId.none),
+        ending: undefined
       }
       chat.turn = turn
       const run: Run = {
@@ -95,11 +93,18 @@ export const make = (
         Effect.tapErrorCause((cause) =>
           Cause.isDie(cause) ? Effect.logError("a turn failed unexpectedly", cause) : Effect.void
         ),
-        Effect.onExit((exit) => Effect.map(Clock.currentTimeMillis, (now) => end(turn, now, endOf(exit)))),
+        Effect.onExit((exit) =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) => {
+            const ending = endOf(exit)
+            turn.ending = ending
+            return Effect.map(chats.save(chat), () => end(turn, now, ending))
+          })
+        ),
         Effect.exit
       )
       // Not run before the state is complete, nor on the stack of the turn before.
       fork(runId, Effect.asVoid(fiber), { immediate: false })
+      if (closing) end(turn, now, { state: "canceled" })
       return { userMessage: message, begun: { assistantMessage, turn } }
     }
 
@@ -109,8 +114,7 @@ export const make = (
       if (chat.turn !== turn) return
       chat.turn = undefined
       chat.children.clear()
-      Chat.close(chat, now, end.state === "failed" ? end.error : undefined)
-      const run = Chat.changeRun(chat, now, { ...end, waitsFor: undefined })
+      const run = Chat.endRun(chat, now, end)
       if (run !== undefined) Deferred.unsafeDone(turn.ended, Effect.succeed(run))
       if (chat.parent !== undefined) Chat.refresh(chat.parent, now, { interrupts: true })
       const next = closing || chat.closed ? undefined : chat.queue.shift()
@@ -139,9 +143,13 @@ export const make = (
         if (turn !== undefined) end(turn, now, { state: "canceled" })
         const below = chats.all().filter(({ parent }) => parent === chat)
         chats.remove(chat)
-        return Effect.zipRight(
-          turn === undefined ? Effect.void : interrupt(turn),
-          Effect.forEach(below, remove, { discard: true })
+        return Effect.all(
+          [
+            chats.save(chat),
+            turn === undefined ? Effect.void : interrupt(turn),
+            Effect.forEach(below, remove, { discard: true })
+          ],
+          { discard: true }
         )
       }).pipe(Effect.uninterruptible)
 
@@ -157,9 +165,10 @@ export const make = (
           })
           chat.queue.push({ messageId: userMessage.id, order })
           return { userMessage, begun: undefined }
-        }),
+        }).pipe(Effect.tap(() => chats.save(chat))),
       stop,
-      remove
+      remove,
+      drain: FiberMap.awaitEmpty(fibers)
     }
     return turns
   })

@@ -1,0 +1,463 @@
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import { assert, describe, it } from "@effect/vitest"
+import { File as PlatformFile } from "@inferencesh/app"
+import * as Chunk from "effect/Chunk"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as App from "effect-inferencesh/App"
+import * as BaseApp from "effect-inferencesh/BaseApp"
+import * as File from "effect-inferencesh/File"
+import * as Files from "effect-inferencesh/Files"
+import * as InferenceError from "effect-inferencesh/InferenceError"
+import * as NodeInference from "effect-inferencesh/NodeInference"
+import type * as NodeModule from "effect-inferencesh/NodeModule"
+import * as OutputMeta from "effect-inferencesh/OutputMeta"
+import * as Tasks from "effect-inferencesh/Tasks"
+import { z } from "zod"
+import * as Apps from "./support/apps.js"
+
+interface Written extends NodeModule.Any {
+  readonly events: Array<string>
+}
+
+// As published apps are: JavaScript, of whose types nothing is known.
+const written: Written = await import(new URL("./support/nodeApp/inference.js", import.meta.url).href)
+
+const { events } = written
+
+const untyped: NodeModule.Any = written
+
+const hosted = BaseApp.fromNodeModule("acme/written", untyped)
+
+const last = <A, E, R>(stream: Stream.Stream<A, E, R>) => Effect.map(Stream.runLast(stream), Option.getOrThrow)
+
+const until = (event: string) => Effect.repeat(Effect.sleep(1), { until: () => events.includes(event) })
+
+/** The steps of a test: what happened is forgotten before each. */
+const fresh = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.suspend(() => {
+    events.length = 0
+    return effect
+  })
+
+const failure = (error: unknown) => {
+  assert.instanceOf(error, InferenceError.AppFailed)
+  return error
+}
+
+const start = (config: unknown = {}) => BaseApp.start(hosted, config)
+
+describe("fromNodeModule", () => {
+  it("finds the functions of the module", () => {
+    const names = ["run", "reverse", "lazy", "address", "count", "wait", "to_upper", "echo"]
+    assert.deepStrictEqual(Object.keys(hosted.app.functions), names)
+    class Nothing {}
+    assert.throws(() => BaseApp.fromNodeModule("acme/none", { App: Nothing }), /RunInput/)
+  })
+
+  it.effect("tells the JSON Schemas that zod offers", () =>
+    Effect.gen(function* () {
+      const { input, setup, functions } = yield* BaseApp.jsonSchemas(hosted)
+      assert.deepStrictEqual(input.required, ["text"])
+      const properties = input.properties
+      assert.deepStrictEqual(properties, {
+        text: { type: "string", minLength: 1, description: "What to repeat" },
+        times: { type: "integer", minimum: 1, maximum: Number.MAX_SAFE_INTEGER, default: 2 },
+        mode: { type: "string", enum: ["plain", "loud"] }
+      })
+      assert.include(JSON.stringify(setup), '"default":"small"')
+      assert.deepStrictEqual(functions.lazy?.input.properties, {
+        file: { type: "string", format: "file", description: "A text" }
+      })
+    })
+  )
+
+  it.effect("allows anything where the schemas tell none", () =>
+    Effect.gen(function* () {
+      const plain = {
+        App: class {
+          run(input: unknown) {
+            return Promise.resolve(input)
+          }
+        },
+        RunInput: { safeParseAsync: (data: unknown) => Promise.resolve({ success: true, data }) },
+        RunOutput: { safeParseAsync: (data: unknown) => Promise.resolve({ success: true, data }) }
+      }
+      const { input } = yield* BaseApp.jsonSchemas(BaseApp.fromNodeModule("acme/plain", plain))
+      assert.deepStrictEqual(input, {})
+    })
+  )
+
+  it.scoped("validates and completes inputs by the schemas of the module", () =>
+    fresh(
+      Effect.gen(function* () {
+        const app = yield* start()
+        assert.deepInclude(yield* last(app.runEncoded({ text: "ab" })), { text: "abab", model: "small" })
+        assert.deepInclude(yield* last(app.run({ text: "ab", times: 1, mode: "loud" })), { text: "AB" })
+        for (const run of [app.runEncoded, app.run]) {
+          const error = failure(yield* Effect.flip(last(run({ text: 1, times: 0 }))))
+          assert.strictEqual(error.phase, "input")
+          assert.match(error.detail, /text: .*times: /)
+        }
+      })
+    )
+  )
+
+  it.scoped("fails with what the function throws", () =>
+    fresh(
+      Effect.gen(function* () {
+        const app = yield* start()
+        const error = failure(yield* Effect.flip(last(app.runEncoded({ text: "fail" }))))
+        assert.strictEqual(error.phase, "run")
+        assert.strictEqual(error.detail, "no luck")
+        const unknown = failure(yield* Effect.flip(last(app.runEncoded({}, { function: "nope" }))))
+        assert.strictEqual(unknown.phase, "input")
+      })
+    )
+  )
+
+  it.effect("is set up with validated parameters, and unloaded once", () =>
+    fresh(
+      Effect.gen(function* () {
+        yield* Effect.scoped(
+          Effect.zipRight(
+            start({ model: "large" }),
+            Effect.sync(() => events.push("used"))
+          )
+        )
+        assert.deepStrictEqual(events.splice(0), ["setup large", "used", "unload"])
+        const failed = failure(yield* Effect.flip(Effect.scoped(start({ model: "huge", fail: true }))))
+        assert.strictEqual(failed.phase, "setup")
+        assert.strictEqual(failed.detail, "no model huge")
+        assert.deepStrictEqual(events.splice(0), ["setup huge"])
+        const odd = failure(yield* Effect.flip(Effect.scoped(start({ model: 1 }))))
+        assert.strictEqual(odd.phase, "setup")
+        assert.include(odd.detail, "model")
+        assert.deepStrictEqual(events, [])
+      })
+    )
+  )
+
+  it.scoped("emits each value of a generator", () =>
+    fresh(
+      Effect.gen(function* () {
+        const app = yield* start()
+        const counts = yield* Stream.runCollect(app.runEncoded({ to: 3 }, { function: "count" }))
+        assert.deepStrictEqual(Chunk.toReadonlyArray(counts), [{ count: 1 }, { count: 2 }, { count: 3 }])
+        yield* Stream.runDrain(Stream.take(app.runEncoded({ to: 3 }, { function: "count" }), 1))
+        assert.deepStrictEqual(events, ["setup small", "count ended", "onCancel", "count ended"])
+      })
+    )
+  )
+
+  it.live("asks the function to stop when it is interrupted, and waits for it", () =>
+    Effect.scoped(
+      fresh(
+        Effect.gen(function* () {
+          const app = yield* start()
+          for (const [how, ended] of [
+            ["polite", "wait stopped"],
+            ["generator", "ticks ended"]
+          ] as const) {
+            events.length = 0
+            const fiber = yield* Effect.fork(last(app.runEncoded({ how }, { function: "wait" })))
+            yield* until(`wait ${how}`)
+            yield* Fiber.interrupt(fiber)
+            assert.deepStrictEqual(events, [`wait ${how}`, "onCancel", ended])
+          }
+          // The next run is not cancelled.
+          assert.deepInclude(yield* last(app.runEncoded({ text: "ab" })), { text: "abab" })
+        })
+      )
+    )
+  )
+
+  it.live("leaves a function to itself that does not stop", () =>
+    Effect.scoped(
+      fresh(
+        Effect.gen(function* () {
+          const patient = BaseApp.fromNodeModule("acme/written", untyped, { cancelTimeout: "20 millis" })
+          const app = yield* BaseApp.start(patient, {})
+          const fiber = yield* Effect.fork(last(app.runEncoded({ how: "stubborn" }, { function: "wait" })))
+          yield* until("wait stubborn")
+          yield* Fiber.interrupt(fiber)
+          assert.deepStrictEqual(events, ["setup small", "wait stubborn", "onCancel"])
+        })
+      )
+    )
+  )
+
+  it.live("leaves a module to itself that does not unload", () =>
+    Effect.gen(function* () {
+      const stuck = BaseApp.fromNodeModule(
+        "acme/stuck",
+        {
+          App: class {
+            async run() {
+              return {}
+            }
+            unload() {
+              return new Promise(() => {})
+            }
+          },
+          RunInput: z.object({}),
+          RunOutput: z.object({})
+        },
+        { cancelTimeout: "20 millis" }
+      )
+      assert.deepStrictEqual(
+        yield* Effect.scoped(Effect.flatMap(BaseApp.start(stuck), (app) => last(app.run({})))),
+        {}
+      )
+    })
+  )
+
+  it.scoped("takes no path from the caller for a file of the app", () =>
+    fresh(
+      Effect.gen(function* () {
+        const app = yield* start()
+        const any = { path: "/etc/hostname", content_type: "text/plain" }
+        assert.deepStrictEqual(yield* last(app.runEncoded({ any }, { function: "echo" })), { any })
+      })
+    )
+  )
+
+  const gives = (give: (given: unknown) => unknown, options?: { readonly outputDirectories: ReadonlyArray<string> }) =>
+    BaseApp.start(
+      BaseApp.fromNodeModule(
+        "acme/gives",
+        {
+          App: class {
+            async run({ given }: { readonly given: unknown }) {
+              return { result: give(given) }
+            }
+          },
+          RunInput: z.object({ given: z.union([z.string().trim(), z.unknown()]) }),
+          RunOutput: z.object({ result: z.any() })
+        },
+        options
+      )
+    )
+
+  const givenBy = (
+    give: (given: unknown) => unknown,
+    given: unknown = "",
+    options?: { readonly outputDirectories: ReadonlyArray<string> }
+  ) =>
+    Effect.flatMap(gives(give, options), (app) => last(app.run({ given }))).pipe(
+      Effect.map(({ result }) => result),
+      Effect.scoped
+    )
+
+  it.effect("gives no file of this machine from elsewhere than where apps put theirs", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      yield* fs.symlink("/etc/hostname", `${directory}/link`)
+      const echo = (path: unknown) => ({ path })
+      const open = (path: unknown) => PlatformFile.fromPath(String(path))
+      for (const [give, given] of [
+        [open, "/etc//hostname"],
+        [echo, " /etc/hostname"],
+        [open, `${directory}/../../etc/hostname`],
+        [() => ({ path: `${directory}/link` }), ""],
+        [() => PlatformFile.fromPath("/etc/hostname"), ""],
+        [() => [{ deep: { path: "/etc/hostname" } }], ""]
+      ] as const) {
+        const error = failure(yield* Effect.flip(givenBy(give, given)))
+        assert.strictEqual(error.phase, "output")
+        assert.match(error.detail, /outputDirectories/)
+      }
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
+  it.effect("gives the files that are where apps put theirs", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      yield* fs.writeFileString(`${directory}/a.txt`, "a")
+      assert.isTrue(File.isFile(yield* givenBy(() => ({ path: `${directory}/a.txt` }))))
+      assert.isTrue(File.isFile(yield* givenBy(() => PlatformFile.fromPath("package.json"))))
+      const etc = { outputDirectories: ["/etc"] }
+      assert.isTrue(File.isFile(yield* givenBy(() => ({ path: "/etc/hostname" }), "", etc)))
+      const cached = givenBy(() => ({ path: "/opt/cache/a.txt" }))
+      const config = ConfigProvider.fromMap(new Map([["FILE_CACHE_DIR", "/opt/cache"]]))
+      assert.isTrue(File.isFile(yield* Effect.withConfigProvider(cached, config)))
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
+  it.effect("gives back the files that it was given, wherever they are", () =>
+    Effect.gen(function* () {
+      const echo = (path: unknown) => ({ path })
+      assert.isTrue(File.isFile(yield* givenBy(echo, File.fromPath("/etc/hostname"))))
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  const Written = App.make("acme/written", {
+    functions: {
+      run: {
+        input: { text: Schema.String },
+        output: { text: Schema.String, outputMeta: OutputMeta.field }
+      },
+      reverse: {
+        input: { file: File.File },
+        output: { files: Schema.Array(Schema.Struct({ file: File.File })), size: Schema.Int }
+      },
+      lazy: { input: { file: File.File }, output: { text: Schema.String } },
+      address: { input: { file: File.File }, output: { file: Schema.String } },
+      count: {
+        input: { to: Schema.Int, file: Schema.Boolean },
+        output: { count: Schema.Int, picture: Schema.optional(File.File) }
+      }
+    }
+  })
+
+  const local = NodeInference.layerLocal({ apps: [hosted] })
+
+  const abc = File.fromBytes(new TextEncoder().encode("abc"), { filename: "abc.txt" })
+
+  it.live("is called like any other app", () =>
+    fresh(
+      Effect.gen(function* () {
+        const { output } = yield* Tasks.run(Written, { input: { text: "ab" } })
+        assert.deepStrictEqual(output, {
+          text: "abab",
+          outputMeta: OutputMeta.make({
+            inputs: [OutputMeta.text({ tokens: 1 })],
+            outputs: [OutputMeta.image({ width: 2, height: 1 })]
+          })
+        })
+        const refused = yield* Effect.flip(Tasks.run("acme/written", { input: { text: "" } }))
+        assert.instanceOf(refused, InferenceError.InvalidRequest)
+        assert.deepStrictEqual(refused.issues[0]?.path, ["input", "text"])
+        const failed = yield* Effect.flip(Tasks.run(Written, { input: { text: "fail" } }))
+        assert.instanceOf(failed, InferenceError.TaskFailed)
+        assert.include(failed.message, "no luck")
+      }).pipe(Effect.provide(local))
+    )
+  )
+
+  it.live("reads the files of inputs, and has those of outputs uploaded", () =>
+    fresh(
+      Effect.gen(function* () {
+        const { output } = yield* Tasks.run(Written, { function: "reverse", input: { file: abc } })
+        assert.strictEqual(output.size, 3)
+        const [first] = output.files
+        assert.match(first?.file.uri ?? "", /^https?:.*\/reversed\.txt$/)
+        assert.strictEqual(
+          first === undefined ? "" : yield* Stream.mkString(Stream.decodeText(Files.download(first.file))),
+          "cba"
+        )
+        const lazy = yield* Tasks.run(Written, { function: "lazy", input: { file: abc } })
+        assert.strictEqual(lazy.output.text, "abc")
+        const address = yield* Tasks.run(Written, { function: "address", input: { file: abc } })
+        assert.match(address.output.file, /^https?:/)
+      }).pipe(Effect.provide(local))
+    )
+  )
+
+  it.live("stores a file once that stays the same in each partial output", () =>
+    fresh(
+      Effect.gen(function* () {
+        const { output } = yield* Tasks.run(Written, { function: "count", input: { to: 3, file: true } })
+        assert.isDefined(output.picture)
+        assert.strictEqual(Chunk.size(yield* Stream.runCollect(Files.list())), 1)
+      }).pipe(Effect.provide(local))
+    )
+  )
+
+  it.live("hosts a module that was made from an app as the app itself", () =>
+    Effect.gen(function* () {
+      const layer = Layer.mergeAll(NodeContext.layer, FetchHttpClient.layer, Apps.layerJournal)
+      const again = <A extends App.Any, R extends Layer.Layer.Success<typeof layer>>(app: BaseApp.BaseApp<A, R>) =>
+        BaseApp.fromNodeModule(app.app.name, BaseApp.toNodeModule(app, layer))
+      const apps = [
+        again(Apps.echo),
+        again(Apps.counter),
+        again(Apps.reverse),
+        again(Apps.arithmetic),
+        again(Apps.model),
+        again(Apps.failing)
+      ]
+      yield* Effect.gen(function* () {
+        assert.deepStrictEqual((yield* Tasks.run(Apps.Echo, { input: { text: "a", times: 2 } })).output, { text: "aa" })
+        const counts = yield* Stream.runCollect(Tasks.runStream(Apps.Counter, { input: { to: 3, every: 5 } }))
+        assert.deepStrictEqual(Chunk.toReadonlyArray(counts).at(-1)?.output, { count: 3 })
+        const { output } = yield* Tasks.run(Apps.Reverse, { input: { file: abc } })
+        assert.strictEqual(output.size, 3)
+        assert.match(output.file.uri ?? "", /reversed-abc\.txt$/)
+        assert.strictEqual(yield* Stream.mkString(Stream.decodeText(Files.download(output.file))), "cba")
+        const sum = yield* Tasks.run(Apps.Arithmetic, { function: "add", input: { a: 1, b: 2 } })
+        assert.deepStrictEqual(sum.output, { sum: 3 })
+        const model = yield* Tasks.run(Apps.Model, { input: { prompt: "a" }, setup: { name: "large" } })
+        assert.deepStrictEqual(model.output, { answer: "large: a", runs: 1 })
+        const failed = yield* Effect.flip(Tasks.run(Apps.Failing, { input: { message: "no luck" } }))
+        assert.instanceOf(failed, InferenceError.TaskFailed)
+        assert.include(failed.message, "no luck")
+        // A file of this machine is what the host says it is, and not the caller.
+        const stolen = yield* Effect.flip(Tasks.run("acme/reverse", { input: { file: { path: "/etc/hostname" } } }))
+        assert.instanceOf(stolen, InferenceError.InvalidRequest)
+        assert.deepStrictEqual(stolen.issues[0]?.path, ["input", "file"])
+        const stored = yield* Files.upload(abc)
+        const named = yield* Tasks.run("acme/reverse", { input: { file: { uri: stored.uri } } })
+        assert.propertyVal(named.output, "size", 3)
+        const invalid = yield* Effect.flip(Tasks.run("acme/echo", { input: { text: 1 } }))
+        assert.instanceOf(invalid, InferenceError.InvalidRequest)
+        assert.deepStrictEqual(invalid.issues[0]?.path, ["input", "text"])
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps })))
+      assert.deepStrictEqual(yield* BaseApp.jsonSchemas(again(Apps.model)), yield* BaseApp.jsonSchemas(Apps.Model))
+    })
+  )
+
+  it.scoped("takes no path from the caller for a file where an app takes either", () =>
+    Effect.gen(function* () {
+      const Either = App.make("acme/either", {
+        input: { any: Schema.Union(File.File, Schema.Struct({ path: Schema.String })) },
+        output: { isFile: Schema.Boolean }
+      })
+      const either = BaseApp.make(Either, { run: ({ any }) => Effect.succeed({ isFile: File.isFile(any) }) })
+      const again = BaseApp.fromNodeModule("acme/either", BaseApp.toNodeModule(either, NodeContext.layer))
+      const app = yield* BaseApp.start(again)
+      assert.deepStrictEqual(yield* last(app.runEncoded({ any: { path: "/etc/hostname" } })), { isFile: false })
+      assert.deepStrictEqual(yield* last(app.runEncoded({ any: File.fromPath("/etc/hostname") })), { isFile: true })
+    })
+  )
+
+  it.effect("tells the JSON Schema of a module also where a field has none", () =>
+    Effect.gen(function* () {
+      const odd = BaseApp.fromNodeModule("acme/odd", {
+        App: class {
+          run() {}
+        },
+        RunInput: z.object({ big: z.bigint(), text: z.string() }),
+        RunOutput: z.object({})
+      })
+      const { input } = yield* BaseApp.jsonSchemas(odd)
+      assert.deepStrictEqual(input.properties, { big: {}, text: { type: "string" } })
+    })
+  )
+
+  it.scoped("types its functions as zod does", () =>
+    Effect.gen(function* () {
+      const shout = BaseApp.fromNodeModule("acme/shout", {
+        App: class {
+          async run(input: { readonly text: string; readonly times: number }) {
+            return { text: input.text.toUpperCase().repeat(input.times) }
+          }
+        },
+        RunInput: z.object({ text: z.string(), times: z.number().default(2) }),
+        RunOutput: z.object({ text: z.string() })
+      })
+      const app = yield* BaseApp.start(shout)
+      const output = yield* last(app.run({ text: "a" }))
+      assert.strictEqual(output.text, "AA")
+    })
+  )
+})
