@@ -212,10 +212,7 @@ describe("fromNodeModule", () => {
         },
         { cancelTimeout: "20 millis" }
       )
-      assert.deepStrictEqual(
-        yield* Effect.scoped(Effect.flatMap(BaseApp.start(stuck), (app) => last(app.run({})))),
-        {}
-      )
+      assert.deepStrictEqual(yield* Effect.scoped(Effect.flatMap(BaseApp.start(stuck), (app) => last(app.run({})))), {})
     })
   )
 
