@@ -457,6 +457,23 @@ describe("an agent that is a tool", () => {
   const template = (name: string, version: Json) => post("/agents", { namespace: "acme", name, version })
   const research = { name: "research", description: "", type: "agent", agent: { ref: "acme/researcher" } }
 
+  /** An agent's model that calls a tool which asks for approval. */
+  const makeShouter = () =>
+    Agents.makeModel(
+      ({ role }) => (role === "tool" ? Agents.says("Shouted.") : Agents.calls(Agents.call("shout", { text: "hi" }))),
+      "acme/sub"
+    )
+
+  /** A chat whose agent has such a tool too, beside one that uses the other agent, and how to wait for so many questions in it. */
+  const withShouters = Effect.gen(function* () {
+    const tools = [Agents.appTool("shout", { ref: "acme/echo" }, { require_approval: true })]
+    yield* template("researcher", { core_app: { ref: "acme/sub" }, tools })
+    const { chatId } = yield* Agents.say("go", Agents.config({ tools: [research, ...tools] }))
+    const asks = (count: number) =>
+      Agents.until(Agents.chat(chatId), ({ pending_interrupts }) => pending_interrupts.length === count)
+    return { chatId, asks }
+  })
+
   it.effect("answers in a chat of its own", () => {
     const model = once(Agents.call("research", { message: "cats" }, "a"), Agents.call("research", {}, "b"))
     const sub = Agents.makeModel((input) => Agents.says(`all about ${input.text}`), "acme/sub")
@@ -547,10 +564,7 @@ describe("an agent that is a tool", () => {
         Agents.calls(Agents.call("research", { message: "y" })),
         Agents.says("Done.")
       )
-      const sub = Agents.makeModel(
-        ({ role }) => (role === "tool" ? Agents.says("Shouted.") : Agents.calls(Agents.call("shout", { text: "hi" }))),
-        "acme/sub"
-      )
+      const sub = makeShouter()
       return Effect.gen(function* () {
         const tools = [Agents.appTool("shout", { ref: "acme/echo" }, { require_approval: true })]
         yield* template("researcher", { core_app: { ref: "acme/sub" }, tools })
@@ -577,16 +591,9 @@ describe("an agent that is a tool", () => {
       Agents.call("shout", { text: "hi" }, "b"),
       Agents.call("shout", { text: "ho" }, "c")
     )
-    const sub = Agents.makeModel(
-      ({ role }) => (role === "tool" ? Agents.says("Shouted.") : Agents.calls(Agents.call("shout", { text: "hi" }))),
-      "acme/sub"
-    )
+    const sub = makeShouter()
     return Effect.gen(function* () {
-      const tools = [Agents.appTool("shout", { ref: "acme/echo" }, { require_approval: true })]
-      yield* template("researcher", { core_app: { ref: "acme/sub" }, tools })
-      const { chatId } = yield* Agents.say("go", Agents.config({ tools: [research, ...tools] }))
-      const asks = (count: number) =>
-        Agents.until(Agents.chat(chatId), ({ pending_interrupts }) => pending_interrupts.length === count)
+      const { chatId, asks } = yield* withShouters
       const { pending_interrupts } = yield* asks(3)
       const ofSub = pending_interrupts.find(({ chat_id }: Json) => chat_id !== chatId)
       yield* post(`/chats/${chatId}/tools/${ofSub.resource_id}/always-allow`)
@@ -604,16 +611,9 @@ describe("an agent that is a tool", () => {
       Agents.call("research", { message: "y" }, "b"),
       Agents.call("shout", { text: "hi" }, "c")
     )
-    const sub = Agents.makeModel(
-      ({ role }) => (role === "tool" ? Agents.says("Shouted.") : Agents.calls(Agents.call("shout", { text: "hi" }))),
-      "acme/sub"
-    )
+    const sub = makeShouter()
     return Effect.gen(function* () {
-      const tools = [Agents.appTool("shout", { ref: "acme/echo" }, { require_approval: true })]
-      yield* template("researcher", { core_app: { ref: "acme/sub" }, tools })
-      const { chatId } = yield* Agents.say("go", Agents.config({ tools: [research, ...tools] }))
-      const asks = (count: number) =>
-        Agents.until(Agents.chat(chatId), ({ pending_interrupts }) => pending_interrupts.length === count)
+      const { chatId, asks } = yield* withShouters
       yield* asks(3)
       yield* post(`/chats/${chatId}/settings`, { name: "research" })
       assert.strictEqual((yield* asks(3)).name, "research")
