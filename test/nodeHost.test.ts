@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { File as PlatformFile } from "@inferencesh/app"
 import * as Chunk from "effect/Chunk"
 import * as ConfigProvider from "effect/ConfigProvider"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -213,6 +214,85 @@ describe("fromNodeModule", () => {
         { cancelTimeout: "20 millis" }
       )
       assert.deepStrictEqual(yield* Effect.scoped(Effect.flatMap(BaseApp.start(stuck), (app) => last(app.run({})))), {})
+    })
+  )
+
+  /** A module of which the first setup ends when `end` is called, if ever. */
+  const slow = () => {
+    const seen: Array<string> = []
+    let end = () => {}
+    const first = new Promise<void>((resolve) => {
+      end = resolve
+    })
+    let isFirst = true
+    const module = {
+      App: class {
+        async setup() {
+          seen.push("setup")
+          if (isFirst) {
+            isFirst = false
+            await first
+          }
+        }
+        async run() {
+          return {}
+        }
+        async onCancel() {
+          seen.push("onCancel")
+        }
+        async unload() {
+          seen.push("unload")
+        }
+      },
+      RunInput: z.object({}),
+      RunOutput: z.object({})
+    }
+    return {
+      app: (cancelTimeout: Duration.DurationInput) => BaseApp.fromNodeModule("acme/slow", module, { cancelTimeout }),
+      seen,
+      has: (event: string) => Effect.repeat(Effect.sleep(1), { until: () => seen.includes(event) }),
+      end: Effect.sync(() => end())
+    }
+  }
+
+  it.live("leaves a module to itself whose setup does not end, and unloads it should it end later", () =>
+    Effect.gen(function* () {
+      const { app, seen, has, end } = slow()
+      const fiber = yield* Effect.fork(Effect.scoped(BaseApp.start(app("20 millis"))))
+      yield* has("setup")
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(seen, ["setup", "onCancel"])
+      yield* end
+      yield* has("unload")
+      assert.deepStrictEqual(seen, ["setup", "onCancel", "unload"])
+    })
+  )
+
+  it.live("unloads a module whose setup ends while it is interrupted", () =>
+    Effect.gen(function* () {
+      const { app, seen, has, end } = slow()
+      const fiber = yield* Effect.fork(Effect.scoped(BaseApp.start(app("1 hour"))))
+      yield* has("setup")
+      yield* Fiber.interruptFork(fiber)
+      yield* has("onCancel")
+      yield* end
+      yield* Fiber.await(fiber)
+      assert.deepStrictEqual(seen, ["setup", "onCancel", "unload"])
+    })
+  )
+
+  it.live("does not hold up the server with a setup that does not end", () =>
+    Effect.gen(function* () {
+      const { app, seen, has } = slow()
+      yield* Effect.gen(function* () {
+        const { id } = yield* Tasks.submit("acme/slow", { input: {} })
+        yield* has("setup")
+        yield* Tasks.cancel(id)
+        const cancelled = yield* Effect.flip(Tasks.waitForCompletion(id))
+        assert.instanceOf(cancelled, InferenceError.TaskCancelled)
+        assert.deepStrictEqual((yield* Tasks.run("acme/slow", { input: {} })).output, {})
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [app("20 millis")] })))
+      assert.deepStrictEqual(seen, ["setup", "onCancel", "setup", "unload"])
     })
   )
 

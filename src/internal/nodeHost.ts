@@ -251,9 +251,59 @@ const settled = (promise: PromiseLike<unknown> | undefined): Effect.Effect<void>
     }
   })
 
+/** For finalizers: they cannot be interrupted, and neither could what takes too long. */
+const within =
+  <B, E2>(duration: Duration.DurationInput, onTimeout: Effect.Effect<B, E2>) =>
+  <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A | B, E | E2> =>
+    effect.pipe(
+      Effect.interruptible,
+      Effect.timeoutTo({ duration, onSuccess: (value) => Effect.succeed<A | B>(value), onTimeout: () => onTimeout }),
+      Effect.flatten
+    )
+
+const tellToStop = ({ call, setCancelled }: Loaded): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    setCancelled(true)
+    return settled(Promise.resolve().then(() => call("onCancel")))
+  })
+
+/**
+ * Sets a module up, until the scope closes. A promise cannot be stopped: one that does not end soon after an interruption is left to
+ * itself, and should it get through later, the module is unloaded then.
+ */
+const setUp = (
+  loaded: Loaded,
+  config: unknown,
+  unload: Effect.Effect<void>,
+  cancelTimeout: Duration.DurationInput
+): Effect.Effect<void, unknown, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.suspend(() => {
+      const setup = (async () => loaded.call("setup", config))()
+      // Whoever is interrupted before it waits for it does not hear of its failure.
+      setup.catch(() => {})
+      const ended = Effect.tryPromise({ try: () => setup, catch: (error) => error })
+      const giveUp = Effect.suspend(() => {
+        setup.then(() => loaded.call("unload")).catch(() => {})
+        const warning = "setup was interrupted and did not return in time: it is left to itself"
+        return Effect.as(Effect.logWarning(warning), Effect.void)
+      })
+      return restore(ended).pipe(
+        Effect.onInterrupt(() =>
+          tellToStop(loaded).pipe(
+            Effect.zipRight(Effect.match(ended, { onSuccess: () => unload, onFailure: () => Effect.void })),
+            within(cancelTimeout, giveUp),
+            Effect.flatten
+          )
+        ),
+        Effect.zipRight(Effect.addFinalizer(() => unload))
+      )
+    })
+  )
+
 /** Runs a function. Where the scope closes before it is over, it is told to stop and has a while for that. */
 const runMethod = (
-  { call, setCancelled }: Loaded,
+  loaded: Loaded,
   name: string,
   input: unknown,
   cancelTimeout: Duration.DurationInput
@@ -265,18 +315,11 @@ const runMethod = (
 
     const stop = Effect.suspend(() => {
       if (isOver) return Effect.void
-      setCancelled(true)
-      return settled(Promise.resolve().then(() => call("onCancel"))).pipe(
+      const warning = `"${name}" was cancelled and did not return in time: it is left to itself`
+      return tellToStop(loaded).pipe(
         Effect.zipRight(settled(pending)),
         Effect.zipRight(Effect.suspend(() => settled(iterator?.return?.()))),
-        // Finalizers cannot be interrupted, and neither could what takes too long.
-        Effect.interruptible,
-        Effect.timeoutTo({
-          duration: cancelTimeout,
-          onSuccess: () => Effect.void,
-          onTimeout: () => Effect.logWarning(`"${name}" was cancelled and did not return in time: it is left to itself`)
-        }),
-        Effect.flatten
+        within(cancelTimeout, Effect.logWarning(warning))
       )
     })
     const follow = <A>(begin: () => PromiseLike<A>) =>
@@ -293,9 +336,9 @@ const runMethod = (
       })
 
     yield* Effect.addFinalizer(() => stop)
-    setCancelled(false)
+    loaded.setCancelled(false)
     const result = yield* Effect.try({
-      try: () => call(name, input),
+      try: () => loaded.call(name, input),
       catch: (error) => {
         isOver = true
         return error
@@ -436,22 +479,12 @@ export const make = (
         Effect.catchAllCause((cause: Cause.Cause<unknown>) => Effect.fail(failed(app, phase)(cause)))
       const refuse = yield* OutputDirectories.make(outputDirectories)
       const loaded = yield* inPhase("setup")(create)
-      // What has begun to load is loaded before it is unloaded: a promise cannot be stopped.
-      yield* Effect.acquireRelease(
-        inPhase("setup")(Effect.tryPromise({ try: async () => loaded.call("setup", config), catch: (error) => error })),
-        () =>
-          Effect.tryPromise({ try: async () => loaded.call("unload"), catch: (error) => error }).pipe(
-            // Finalizers cannot be interrupted, and neither could what takes too long.
-            Effect.interruptible,
-            Effect.timeoutTo({
-              duration: cancelTimeout,
-              onSuccess: () => Effect.void,
-              onTimeout: () => Effect.logWarning("unload did not return in time: it is left to itself")
-            }),
-            Effect.flatten,
-            Effect.catchAllCause((cause) => Effect.logWarning("unload failed", failed(app, "unload")(cause)))
-          )
+      const unload = Effect.tryPromise({ try: async () => loaded.call("unload"), catch: (error) => error }).pipe(
+        within(cancelTimeout, Effect.logWarning("unload did not return in time: it is left to itself")),
+        Effect.asVoid,
+        Effect.catchAllCause((cause) => Effect.logWarning("unload failed", failed(app, "unload")(cause)))
       )
+      yield* inPhase("setup")(setUp(loaded, config, unload, cancelTimeout))
       return (name, input, resolveFile) => {
         const fn = functions[name]
         if (fn === undefined)
