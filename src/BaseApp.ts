@@ -446,8 +446,8 @@ export const toNodeModule = <A extends App.Any, R, E>(
  *
  * Its functions are the public methods of its class `App` for which it exports both schemas, and it is set up, called,
  * cancelled and unloaded as the platform does it: inputs are validated and completed by its schemas; each value of a
- * generator replaces the output; where a run is interrupted, `this.context.cancelRequested` is set, `onCancel` is called,
- * and the function has `cancelTimeout` (default 30 seconds) to return before it is left to itself; `unload` is called once
+ * generator replaces the output; where a run is interrupted, `this.context.cancelRequested` is set for that run, `onCancel` is
+ * called, and the function has `cancelTimeout` (default 30 seconds) to return before it is left to itself; `unload` is called once
  * for each `setup` that got through. `setup` is interrupted as a run is, and `unload` has as much time: one that takes longer
  * is left to itself, and a warning logged. Should such a `setup` get through later, `unload` is called then. Outputs are not validated, as on the platform. Files are URLs in inputs; those that
  * the host holds itself are paths, which the platform's `File` takes as well.

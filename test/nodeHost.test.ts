@@ -195,6 +195,38 @@ describe("fromNodeModule", () => {
     )
   )
 
+  it.live("does not take back from a function that it was cancelled when the next one runs", () =>
+    Effect.gen(function* () {
+      const seen: Array<unknown> = []
+      let goOn = () => {}
+      const gate = new Promise<void>((resolve) => {
+        goOn = resolve
+      })
+      class Patient {
+        declare context: { readonly cancelRequested: boolean }
+        async run({ waits }: { readonly waits: boolean }) {
+          if (waits) {
+            seen.push("waits")
+            await gate
+          }
+          seen.push(this.context.cancelRequested)
+          return {}
+        }
+      }
+      const RunInput = z.object({ waits: z.boolean() })
+      const module = { App: Patient, RunInput, RunOutput: z.object({}) }
+      const app = yield* BaseApp.start(BaseApp.fromNodeModule("acme/patient", module, { cancelTimeout: "20 millis" }))
+      const fiber = yield* Effect.fork(last(app.run({ waits: true })))
+      yield* Effect.repeat(Effect.sleep(1), { until: () => seen.includes("waits") })
+      yield* Fiber.interrupt(fiber)
+      yield* last(app.run({ waits: false }))
+      assert.deepStrictEqual(seen, ["waits", false])
+      goOn()
+      yield* Effect.promise(() => gate)
+      assert.deepStrictEqual(seen, ["waits", false, true])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("leaves a module to itself that does not unload", () =>
     Effect.gen(function* () {
       const stuck = BaseApp.fromNodeModule(

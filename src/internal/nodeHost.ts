@@ -18,6 +18,7 @@ import { mapFileFields } from "./fileFields.js"
 import { pascalCase, reserved } from "./nodeModule.js"
 import * as NodeSchema from "./nodeSchema.js"
 import * as OutputDirectories from "./outputDirectories.js"
+import * as RunContext from "./runContext.js"
 import { dotted } from "./server/issues.js"
 import { mapFiles } from "./server/mapFiles.js"
 import { isJsonObject, isPlainObject, type Json } from "./wire.js"
@@ -233,10 +234,12 @@ const makeOutput = (input: unknown, refuse: (path: string) => Effect.Effect<stri
 
 // ---- Calls ----------------------------------------------------------------------------------------------------------
 
-interface Loaded {
+/** One thing that an app is asked to do, and may be asked to stop. */
+interface Turn {
+  readonly context: RunContext.RunContext
+  /** Goes on with what was called. */
+  readonly enter: <A>(f: () => A) => A
   readonly call: (name: string, ...args: ReadonlyArray<unknown>) => unknown
-  /** Tells the app whether it is cancelled. */
-  readonly setCancelled: (cancelled: boolean) => void
 }
 
 const isAsyncIterable = (u: unknown): u is AsyncIterable<unknown> => Predicate.hasProperty(u, Symbol.asyncIterator)
@@ -261,9 +264,9 @@ const within =
       Effect.flatten
     )
 
-const tellToStop = ({ call, setCancelled }: Loaded): Effect.Effect<void> =>
+const tellToStop = ({ call, context }: Turn): Effect.Effect<void> =>
   Effect.suspend(() => {
-    setCancelled(true)
+    context.cancelRequested = true
     return settled(Promise.resolve().then(() => call("onCancel")))
   })
 
@@ -272,25 +275,25 @@ const tellToStop = ({ call, setCancelled }: Loaded): Effect.Effect<void> =>
  * itself, and should it get through later, the module is unloaded then.
  */
 const setUp = (
-  loaded: Loaded,
+  turn: Turn,
   config: unknown,
   unload: Effect.Effect<void>,
   cancelTimeout: Duration.DurationInput
 ): Effect.Effect<void, unknown, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
-      const setup = (async () => loaded.call("setup", config))()
+      const setup = (async () => turn.call("setup", config))()
       // Whoever is interrupted before it waits for it does not hear of its failure.
       setup.catch(() => {})
       const ended = Effect.tryPromise({ try: () => setup, catch: (error) => error })
       const giveUp = Effect.suspend(() => {
-        setup.then(() => loaded.call("unload")).catch(() => {})
+        setup.then(() => turn.call("unload")).catch(() => {})
         const warning = "setup was interrupted and did not return in time: it is left to itself"
         return Effect.as(Effect.logWarning(warning), Effect.void)
       })
       return restore(ended).pipe(
         Effect.onInterrupt(() =>
-          tellToStop(loaded).pipe(
+          tellToStop(turn).pipe(
             Effect.zipRight(Effect.match(ended, { onSuccess: () => unload, onFailure: () => Effect.void })),
             within(cancelTimeout, giveUp),
             Effect.flatten
@@ -303,7 +306,7 @@ const setUp = (
 
 /** Runs a function. Where the scope closes before it is over, it is told to stop and has a while for that. */
 const runMethod = (
-  loaded: Loaded,
+  turn: Turn,
   name: string,
   input: unknown,
   cancelTimeout: Duration.DurationInput
@@ -316,9 +319,9 @@ const runMethod = (
     const stop = Effect.suspend(() => {
       if (isOver) return Effect.void
       const warning = `"${name}" was cancelled and did not return in time: it is left to itself`
-      return tellToStop(loaded).pipe(
+      return tellToStop(turn).pipe(
         Effect.zipRight(settled(pending)),
-        Effect.zipRight(Effect.suspend(() => settled(iterator?.return?.()))),
+        Effect.zipRight(Effect.suspend(() => settled(turn.enter(() => iterator?.return?.())))),
         within(cancelTimeout, Effect.logWarning(warning))
       )
     })
@@ -336,9 +339,8 @@ const runMethod = (
       })
 
     yield* Effect.addFinalizer(() => stop)
-    loaded.setCancelled(false)
     const result = yield* Effect.try({
-      try: () => loaded.call(name, input),
+      try: () => turn.call(name, input),
       catch: (error) => {
         isOver = true
         return error
@@ -357,7 +359,7 @@ const runMethod = (
     iterator = values
     return Stream.repeatEffectOption(
       Effect.mapError(
-        follow(async () => values.next()),
+        follow(async () => turn.enter(() => values.next())),
         Option.some
       ).pipe(
         Effect.flatMap((next) => {
@@ -455,18 +457,18 @@ export const make = (
     })
 
   const create = Effect.try({
-    try: (): Loaded => {
+    try: () => {
       const instance: object = isMethod(module.App) ? Reflect.construct(module.App, []) : {}
-      const context = { cancelRequested: false }
-      Reflect.set(instance, "context", context)
-      return {
-        call: (name, ...args) => {
-          const method: unknown = Reflect.get(instance, name)
-          return isMethod(method) ? Reflect.apply(method, instance, args) : undefined
-        },
-        setCancelled: (cancelled) => {
-          context.cancelRequested = cancelled
-        }
+      const withContext = RunContext.install(instance)
+      return (): Turn => {
+        const context = { cancelRequested: false }
+        const enter: Turn["enter"] = (f) => withContext(context, f)
+        const call: Turn["call"] = (name, ...args) =>
+          enter(() => {
+            const method: unknown = Reflect.get(instance, name)
+            return isMethod(method) ? Reflect.apply(method, instance, args) : undefined
+          })
+        return { context, enter, call }
       }
     },
     catch: (error) => error
@@ -478,13 +480,13 @@ export const make = (
       const inPhase = (phase: AppFailed["phase"]) =>
         Effect.catchAllCause((cause: Cause.Cause<unknown>) => Effect.fail(failed(app, phase)(cause)))
       const refuse = yield* OutputDirectories.make(outputDirectories)
-      const loaded = yield* inPhase("setup")(create)
-      const unload = Effect.tryPromise({ try: async () => loaded.call("unload"), catch: (error) => error }).pipe(
+      const makeTurn = yield* inPhase("setup")(create)
+      const unload = Effect.tryPromise({ try: async () => makeTurn().call("unload"), catch: (error) => error }).pipe(
         within(cancelTimeout, Effect.logWarning("unload did not return in time: it is left to itself")),
         Effect.asVoid,
         Effect.catchAllCause((cause) => Effect.logWarning("unload failed", failed(app, "unload")(cause)))
       )
-      yield* inPhase("setup")(setUp(loaded, config, unload, cancelTimeout))
+      yield* inPhase("setup")(setUp(makeTurn(), config, unload, cancelTimeout))
       return (name, input, resolveFile) => {
         const fn = functions[name]
         if (fn === undefined)
@@ -493,7 +495,7 @@ export const make = (
           const { input: withFiles, paths } = withPaths(fn.input, input ?? {}, resolveFile ?? ((file) => file))
           // A schema may insist on an address.
           const value = yield* parsed("input", fn.input, [withFiles, mapFiles(input ?? {}, (file) => file.uri)])
-          const stream = yield* runMethod(loaded, name, value, cancelTimeout)
+          const stream = yield* runMethod(makeTurn(), name, value, cancelTimeout)
           const toOutput = makeOutput(input, (path) => refuse(path, paths))
           return Stream.mapEffect(stream, (part) =>
             Effect.mapBoth(toOutput(part.value), {
