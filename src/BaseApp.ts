@@ -452,13 +452,14 @@ export const toNodeModule = <A extends App.Any, R, E>(
  * is left to itself, and a warning logged. Should such a `setup` get through later, `unload` is called then. Outputs are not validated, as on the platform. Files are URLs in inputs; those that
  * the host holds itself are paths, which the platform's `File` takes as well.
  *
- * Files in outputs, also `{ path }`, are read from this machine, unless the caller has given the very path. So that nobody
- * can have any file read by its name, they must be (links followed) in the directory for temporary files, the platform's
- * file cache (`$FILE_CACHE_DIR`, or `~/.cache/inferencesh/files`) or storage (`/app/data`, `/app/tmp`, `/app/cache`), the
- * working directory, or one of `outputDirectories`, unless the host itself has given them to the run. Where one is not,
- * the run fails in the phase `output`. The instance needs a `FileSystem` and a `Path` in its context for this, as
- * `LocalServer` gives them. But since the platform's `File` takes a path for an address, an app that opens what it is given
- * can be made to open any file of this machine: serve it to no one who may not read them.
+ * Files in outputs are objects of the platform's `File`, and plain objects of nothing but fields of it, as `{ path }`. They are
+ * read from this machine, unless the caller has given the very path. So that nobody can have any file read by its name, they
+ * must be (links followed) in the directory for temporary files, the platform's file cache (`$FILE_CACHE_DIR`, or
+ * `~/.cache/inferencesh/files`) or storage (`/app/data`, `/app/tmp`, `/app/cache`), or one of `outputDirectories`, unless the
+ * host itself has given them to the run. Where a `File` is elsewhere, the run fails in the phase `output`; a plain object is
+ * just data then, as is one whose `uri` is none of `http(s):` and `data:`. The instance needs a `FileSystem` and a `Path` in its
+ * context for this, as `LocalServer` gives them. But since the platform's `File` takes a path for an address, an app that
+ * opens what it is given can be made to open any file of this machine: serve it to no one who may not read them.
  *
  * Runs fail with `AppFailed` in the phase `input`, which names the fields, `run` with the message of what was thrown, or
  * `output`. The JSON Schemas are those that zod offers (since 4.2), and allow anything before. Functions that talk over a socket are

@@ -20,6 +20,7 @@ import type * as BaseApp from "./BaseApp.js"
 import { type FileError, InvalidRequest } from "./InferenceError.js"
 import { encode as encodeAgent } from "./internal/agents/config.js"
 import { fromPlatformError } from "./internal/failure.js"
+import { serverPrefix } from "./internal/outputDirectories.js"
 import { withFilesUploaded } from "./internal/payload.js"
 import * as Server from "./internal/server/httpApp.js"
 import * as InProcess from "./internal/server/inProcess.js"
@@ -123,7 +124,7 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
     const { dataDirectory } = options
     const directory = yield* Effect.mapError(
       dataDirectory === undefined
-        ? fs.makeTempDirectoryScoped({ prefix: "inferencesh-" })
+        ? fs.makeTempDirectoryScoped({ prefix: serverPrefix })
         : Effect.as(fs.makeDirectory(dataDirectory, { recursive: true }), dataDirectory),
       (error) => fromPlatformError(error, dataDirectory ?? "the temporary directory", "Write")
     )

@@ -1,3 +1,4 @@
+import { dirname, join } from "node:path"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as NodeContext from "@effect/platform-node/NodeContext"
@@ -370,20 +371,32 @@ describe("fromNodeModule", () => {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* fs.makeTempDirectoryScoped()
       yield* fs.symlink("/etc/hostname", `${directory}/link`)
-      const echo = (path: unknown) => ({ path })
       const open = (path: unknown) => PlatformFile.fromPath(String(path))
       for (const [give, given] of [
         [open, "/etc//hostname"],
-        [echo, " /etc/hostname"],
+        [open, " /etc/hostname"],
         [open, `${directory}/../../etc/hostname`],
-        [() => ({ path: `${directory}/link` }), ""],
+        [() => PlatformFile.fromPath(`${directory}/link`), ""],
         [() => PlatformFile.fromPath("/etc/hostname"), ""],
-        [() => [{ deep: { path: "/etc/hostname" } }], ""]
+        [() => [{ deep: PlatformFile.fromPath("/etc/hostname") }], ""]
       ] as const) {
         const error = failure(yield* Effect.flip(givenBy(give, given)))
         assert.strictEqual(error.phase, "output")
         assert.match(error.detail, /outputDirectories/)
       }
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
+  it.effect("gives no file of the working directory", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      // It may itself be a temporary one.
+      const makeTempDirectoryScoped = () => fs.makeTempDirectoryScoped({ directory })
+      const given = givenBy(() => PlatformFile.fromPath("package.json")).pipe(
+        Effect.provideService(FileSystem.FileSystem, { ...fs, makeTempDirectoryScoped })
+      )
+      assert.match(failure(yield* Effect.flip(given)).detail, /package\.json.*outputDirectories/)
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
   )
 
@@ -393,13 +406,74 @@ describe("fromNodeModule", () => {
       const directory = yield* fs.makeTempDirectoryScoped()
       yield* fs.writeFileString(`${directory}/a.txt`, "a")
       assert.isTrue(File.isFile(yield* givenBy(() => ({ path: `${directory}/a.txt` }))))
-      assert.isTrue(File.isFile(yield* givenBy(() => PlatformFile.fromPath("package.json"))))
+      assert.isTrue(File.isFile(yield* givenBy(() => PlatformFile.fromPath(`${directory}/a.txt`))))
+      assert.isTrue(File.isFile(yield* givenBy(() => ({ uri: "data:text/plain,a", filename: "a.txt" }))))
       const etc = { outputDirectories: ["/etc"] }
       assert.isTrue(File.isFile(yield* givenBy(() => ({ path: "/etc/hostname" }), "", etc)))
       const cached = givenBy(() => ({ path: "/opt/cache/a.txt" }))
       const config = ConfigProvider.fromMap(new Map([["FILE_CACHE_DIR", "/opt/cache"]]))
       assert.isTrue(File.isFile(yield* Effect.withConfigProvider(cached, config)))
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
+  it.effect("finds the files in objects of the app's own classes", () =>
+    Effect.gen(function* () {
+      class Result {
+        file
+        readonly made = new Date(0)
+        constructor(path: string) {
+          this.file = PlatformFile.fromPath(path)
+        }
+      }
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      yield* fs.writeFileString(`${directory}/a.txt`, "a")
+      const { file, made } = (yield* givenBy(() => new Result(`${directory}/a.txt`))) as Record<string, unknown>
+      assert.isTrue(File.isFile(file))
+      assert.deepStrictEqual(made, new Date(0))
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
+  it.effect("leaves data as it is that only looks like a file", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      yield* fs.symlink("/etc/hostname", `${directory}/link`)
+      for (const data of [
+        { path: "/users/42" },
+        { path: "users/42", size: 3 },
+        { path: "/etc/hostname" },
+        { path: `${directory}/link` },
+        { path: `${directory}/a.txt`, method: "GET" },
+        { uri: "spotify:track:1" },
+        { uri: "file:///etc/hostname" },
+        { filename: "a.txt", size: 1 },
+        [{ deep: { path: "/users/42" } }]
+      ]) {
+        assert.deepStrictEqual(yield* givenBy(() => data), data)
+      }
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
+  it.live("gives no file of the server that hosts it, but for those that it was given", () =>
+    Effect.gen(function* () {
+      const Peek = z.object({ file: z.string(), other: z.string() })
+      const module = {
+        App: class {
+          async run({ file, other }: z.infer<typeof Peek>) {
+            return { result: PlatformFile.fromPath(other === "" ? file : join(dirname(file), other)) }
+          }
+        },
+        RunInput: Peek,
+        RunOutput: z.object({ result: z.any() })
+      }
+      yield* Effect.gen(function* () {
+        const own = yield* Tasks.run("acme/peek", { input: { file: abc, other: "" } })
+        assert.match(String(Object(own.output).result), /abc\.txt$/)
+        const failed = yield* Effect.flip(Tasks.run("acme/peek", { input: { file: abc, other: "../../tasks" } }))
+        assert.include(failed.message, "outputDirectories")
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/peek", module)] })))
+    })
   )
 
   it.effect("gives back the files that it was given, wherever they are", () =>

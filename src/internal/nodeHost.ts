@@ -176,8 +176,20 @@ const fileKeys = new Set(["uri", "path", "content_type", "size", "filename"])
 
 const text = (u: unknown) => (typeof u === "string" && u !== "" ? u : undefined)
 
+/** An object that may be a file, in the form of the platform's `File`. */
+interface Found {
+  readonly file: File.File
+  readonly json: Json
+  /** Whether it is one of the platform's own. A plain object may just be data. */
+  readonly isFile: boolean
+}
+
+/** By what all versions of the platform's `File` have: each app comes with a class of its own. */
+const isPlatformFile = (value: object): boolean =>
+  ["toJSON", "exists", "refreshMetadata"].every((name) => isMethod(Reflect.get(value, name)))
+
 /** The file that an object is in the form of the platform's `File`, if it is in that form. */
-const asFile = (json: Json, isForeign: (path: string) => boolean): File.File | undefined => {
+const asFile = (json: Json): File.File | undefined => {
   if (Object.keys(json).some((key) => !fileKeys.has(key))) return undefined
   const { uri, path, content_type, size, filename } = json
   const metadata = {
@@ -186,9 +198,9 @@ const asFile = (json: Json, isForeign: (path: string) => boolean): File.File | u
     size: typeof size === "number" ? size : undefined
   }
   const local = text(path)
-  if (local !== undefined) return isForeign(local) ? undefined : File.fromPath(local, metadata)
+  if (local !== undefined) return File.fromPath(local, metadata)
   const address = text(uri)
-  return address === undefined ? undefined : File.fromUri(address, metadata)
+  return address !== undefined && /^(https?|data):/i.test(address) ? File.fromUri(address, metadata) : undefined
 }
 
 /**
@@ -200,7 +212,8 @@ const makeOutput = (input: unknown, refuse: (path: string) => Effect.Effect<stri
   mapTexts(input, (text) => texts.add(text))
   // A file that stays the same in each partial output is stored once.
   const files = new WeakMap<object, File.File>()
-  const unchecked: Array<File.File> = []
+  const data = new WeakMap<File.File, Json>()
+  const unchecked: Array<Found> = []
   const go = (value: unknown, above: ReadonlyArray<unknown>): unknown => {
     if (typeof value !== "object" || value === null || File.isFile(value) || ArrayBuffer.isView(value)) return value
     if (above.includes(value)) return value
@@ -209,25 +222,35 @@ const makeOutput = (input: unknown, refuse: (path: string) => Effect.Effect<stri
     const known = files.get(value)
     if (known !== undefined) return known
     const json = Predicate.hasProperty(value, "toJSON") && isMethod(value.toJSON) ? value.toJSON() : value
-    if (!isJsonObject(json) || (json === value && !isPlainObject(value))) return value
-    const file = asFile(json, (path) => texts.has(path))
+    if (!isJsonObject(json)) return value
+    const isFile = isPlatformFile(value)
+    const file = isFile || isPlainObject(value) ? asFile(json) : undefined
+    if (file?.path !== undefined && texts.has(file.path)) return json
     if (file !== undefined) {
       files.set(value, file)
-      unchecked.push(file)
+      unchecked.push({ file, json, isFile })
       return file
     }
-    return Object.fromEntries(Object.entries(json).map(([key, item]) => [key, go(item, below)]))
+    const entries = Object.entries(json).map(([key, item]) => [key, go(item, below)] as const)
+    // What is no object of JSON, such as a Map, is none afterwards.
+    return isPlainObject(json) || entries.some(([key, item]) => item !== json[key])
+      ? Object.fromEntries(entries)
+      : value
   }
+  const check = ({ file, json, isFile }: Found): Effect.Effect<void, string> =>
+    file.path === undefined
+      ? Effect.void
+      : Effect.flatMap(refuse(file.path), (reason) => {
+          if (reason === undefined) return Effect.void
+          if (isFile) return Effect.fail(reason)
+          data.set(file, json)
+          return Effect.void
+        })
   return (value: unknown): Effect.Effect<unknown, string> =>
     Effect.suspend(() => {
       const output = go(value, [])
-      return Effect.as(
-        Effect.forEach(unchecked.splice(0), ({ path }) =>
-          path === undefined
-            ? Effect.void
-            : Effect.flatMap(refuse(path), (reason) => (reason === undefined ? Effect.void : Effect.fail(reason)))
-        ),
-        output
+      return Effect.map(Effect.forEach(unchecked.splice(0), check, { discard: true }), () =>
+        mapFiles(output, (file) => data.get(file) ?? file)
       )
     })
 }

@@ -7,6 +7,9 @@ import * as Option from "effect/Option"
 
 const storage = ["/app/data", "/app/tmp", "/app/cache"]
 
+/** How the temporary directories of servers are called. They hold what is of others than the caller. */
+export const serverPrefix = "inferencesh-server-"
+
 /** What keeps the file at a path from being given, if anything does. `given` are the files that the app itself was given. */
 export type Refuse = (path: string, given: ReadonlySet<string>) => Effect.Effect<string | undefined>
 
@@ -36,22 +39,21 @@ export const make = (others: ReadonlyArray<string>): Effect.Effect<Refuse> =>
         const cache = Option.orElse(yield* Effect.option(Config.nonEmptyString("FILE_CACHE_DIR")), () =>
           Option.map(home, (home) => path.join(home, ".cache", "inferencesh", "files"))
         )
-        const known = [...storage, path.resolve(), ...Option.toArray(yield* temporary), ...Option.toArray(cache)]
-        // A process that runs at the root of the file system does not mean all of it.
-        const roots = known.filter((directory) => path.dirname(directory) !== directory)
-        return yield* Effect.forEach([...roots, ...others], real)
+        const known = [...storage, ...Option.toArray(yield* temporary), ...Option.toArray(cache)]
+        return { known: yield* Effect.forEach(known, real), others: yield* Effect.forEach(others, real) }
       })
     )
-    const isIn = (directory: string, file: string) => {
+    const isIn = (file: string) => (directory: string) => {
       const way = path.relative(directory, file)
       return way !== ".." && !way.startsWith(`..${path.sep}`) && !path.isAbsolute(way)
     }
+    const isOfServer = (file: string) => file.split(path.sep).some((name) => name.startsWith(serverPrefix))
     return (file, given) =>
       given.has(file)
         ? Effect.succeed(undefined)
-        : Effect.map(Effect.all([real(file), directories]), ([place, directories]) =>
-            directories.some((directory) => isIn(directory, place))
+        : Effect.map(Effect.all([real(file), directories]), ([place, { known, others }]) =>
+            path.isAbsolute(file) && (others.some(isIn(place)) || (known.some(isIn(place)) && !isOfServer(place)))
               ? undefined
-              : `the file ${file} is not given: it is in none of the directories from which files are (outputDirectories adds some)`
+              : `the file ${file} is not given: it is in none of the directories from which files are (the outputDirectories of fromNodeModule add some)`
           )
   })
