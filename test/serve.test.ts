@@ -93,6 +93,24 @@ describe("serve", { timeout: 60_000 }, () => {
     })
   )
 
+  it.scopedLive("serves a Node app, and the files that it makes", () =>
+    Effect.gen(function* () {
+      const { printed } = yield* start(["serve", "test/support/nodeApp/inference.js", "--port", "0"])
+      const [, url = ""] = yield* printed(/at (http:\S+)\n\n {2}local\/nodeApp /)
+      const headers = { authorization: "Bearer any-key", "content-type": "application/json" }
+      const input = { to: 2, file: true }
+      const body = JSON.stringify({ app: "local/nodeApp", function: "count", input, wait: true })
+      const { count, picture } = yield* Effect.promise(async () => {
+        const response = await fetch(`${url}/apps/run`, { method: "POST", headers, body })
+        const { data } = await response.json()
+        return data.output
+      })
+      assert.strictEqual(count, 2)
+      assert.isTrue(picture.startsWith(url), picture)
+      assert.strictEqual(yield* Effect.promise(async () => (await fetch(picture)).text()), "abc")
+    })
+  )
+
   it.scopedLive("wants the key that it was given, and does not print it", () =>
     Effect.gen(function* () {
       const { child, ended, printed } = yield* start([
