@@ -81,6 +81,75 @@ describe("fromNodeModule", () => {
     })
   )
 
+  it.effect("tells them in the form of published ones: all is inline, and objects are open", () =>
+    Effect.gen(function* () {
+      const Size = z.object({ w: z.number().default(1) }).meta({ id: "Size", description: "A size" })
+      const Tree = z.object({
+        name: z.string(),
+        get children() {
+          return z.array(Tree)
+        }
+      })
+      const module = {
+        App: class {
+          run() {}
+        },
+        RunInput: Tree,
+        RunOutput: z.strictObject({
+          size: Size.optional(),
+          other: Size.describe("The other"),
+          tree: Tree,
+          pet: z.discriminatedUnion("kind", [
+            z.object({ kind: z.literal("cat"), size: Size }),
+            z.object({ kind: z.literal("dog") })
+          ]),
+          pair: z.tuple([Size, z.literal(1)]),
+          record: z.record(z.string(), Size),
+          const: z.string().meta({ examples: [{ const: 1 }] }),
+          $ref: z.string()
+        })
+      }
+      const { input, output } = yield* BaseApp.jsonSchemas(BaseApp.fromNodeModule("acme/rich", module))
+      const size = { type: "object", properties: { w: { type: "number", default: 1 } }, description: "A size" }
+      const given = { ...size, required: ["w"] }
+      const tree = {
+        type: "object",
+        properties: { name: { type: "string" }, children: { type: "array", items: { type: "object" } } },
+        required: ["name", "children"]
+      }
+      assert.deepStrictEqual(input, tree)
+      assert.deepStrictEqual(output, {
+        type: "object",
+        properties: {
+          size: given,
+          other: { ...given, description: "The other" },
+          tree,
+          pet: {
+            oneOf: [
+              {
+                type: "object",
+                properties: { kind: { type: "string", enum: ["cat"] }, size: given },
+                required: ["kind", "size"]
+              },
+              { type: "object", properties: { kind: { type: "string", enum: ["dog"] } }, required: ["kind"] }
+            ]
+          },
+          pair: {
+            type: "array",
+            prefixItems: [given, { type: "number", enum: [1] }],
+            items: false,
+            minItems: 2,
+            maxItems: 2
+          },
+          record: { type: "object", propertyNames: { type: "string" }, additionalProperties: given },
+          const: { type: "string", examples: [{ const: 1 }] },
+          $ref: { type: "string" }
+        },
+        required: ["other", "tree", "pet", "pair", "record", "const", "$ref"]
+      })
+    })
+  )
+
   it.effect("allows anything where the schemas tell none", () =>
     Effect.gen(function* () {
       const plain = {

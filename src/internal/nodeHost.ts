@@ -22,6 +22,7 @@ import * as RunContext from "./runContext.js"
 import { dotted } from "./server/issues.js"
 import { mapFiles } from "./server/mapFiles.js"
 import { isJsonObject, isPlainObject, type Json } from "./wire.js"
+import { inlined } from "./zodJsonSchema.js"
 
 type Method = (...args: ReadonlyArray<unknown>) => unknown
 
@@ -89,9 +90,7 @@ const jsonSchemaOf = (schema: Zod, side: "input" | "output"): Json | undefined =
   if (!isMethod(offer)) return undefined
   try {
     const json = offer({ target: "draft-2020-12", libraryOptions: { override: markFiles, unrepresentable: "any" } })
-    if (!isJsonObject(json)) return undefined
-    const { $schema: _, ...rest } = json
-    return rest
+    return isJsonObject(json) ? inlined(json) : undefined
   } catch {
     return undefined
   }
