@@ -137,24 +137,34 @@ export interface Any {
 
 /**
  * The functions of a Node module: the methods of its class for which it exports both schemas. `setup`, `unload` and `onCancel`
- * are none, and names with a leading `_` are left out.
+ * are none, methods with a second parameter talk over a socket, and names with a leading `_` are left out. A field that holds a
+ * function is none either, but TypeScript does not tell it from a method.
  *
  * @since 0.1.0
  * @category types
  */
 export type FunctionName<M extends Any> = {
-  [Name in keyof InstanceType<M["App"]> & string]: Name extends "setup" | "unload" | "onCancel" | `_${string}`
-    ? never
-    : `${PascalCase<Name>}Input` extends keyof M
-      ? `${PascalCase<Name>}Output` extends keyof M
-        ? Name
-        : never
+  [Name in keyof InstanceType<M["App"]> & string]: IsFunction<Name, InstanceType<M["App"]>[Name]> extends true
+    ? `${PascalCase<Name>}Input` | `${PascalCase<Name>}Output` extends keyof M
+      ? Name
       : never
+    : never
 }[keyof InstanceType<M["App"]> & string]
 
+type Reserved = "setup" | "unload" | "onCancel" | "context" | "then" | `_${string}`
+
+// In JavaScript, parameters count as optional.
+type IsFunction<Name, Member> = Name extends Reserved
+  ? false
+  : Member extends (...args: infer Parameters) => unknown
+    ? Required<Parameters> extends readonly [unknown, unknown, ...ReadonlyArray<unknown>]
+      ? false
+      : true
+    : false
+
 /**
- * The contract that a Node module holds. Inputs are typed as zod takes them, where fields with a default may be left out. Of
- * a module whose types are not known any function may be called, with anything.
+ * The contract that a Node module holds. Inputs and outputs are typed as zod takes them, where fields with a default may be left
+ * out: outputs are not parsed. Of a module whose types are not known any function may be called, with anything.
  *
  * @since 0.1.0
  * @category types
@@ -165,7 +175,7 @@ export type Contract<M extends Any> = App.App<
     : {
         readonly [Name in FunctionName<M>]: App.Signature<
           Schema.Schema<Accepted<Exported<M, `${PascalCase<Name>}Input`>>, unknown>,
-          Schema.Schema<Given<Exported<M, `${PascalCase<Name>}Output`>>, unknown>
+          Schema.Schema<Accepted<Exported<M, `${PascalCase<Name>}Output`>>, unknown>
         >
       },
   "AppSetup" extends keyof M ? Schema.Schema<Accepted<Exported<M, "AppSetup">>, unknown> : typeof Schema.Unknown
@@ -173,10 +183,8 @@ export type Contract<M extends Any> = App.App<
 
 type Exported<M, Name extends string> = Name extends keyof M ? M[Name] : unknown
 
-interface Typed<In, Out> {
-  readonly "~standard": { readonly types?: { readonly input: In; readonly output: Out } | undefined }
+interface Typed<In> {
+  readonly "~standard": { readonly types?: { readonly input: In; readonly output: unknown } | undefined }
 }
 
-type Accepted<Z> = Z extends Typed<infer In, unknown> ? In : unknown
-
-type Given<Z> = Z extends Typed<unknown, infer Out> ? Out : unknown
+type Accepted<Z> = Z extends Typed<infer In> ? In : unknown

@@ -96,6 +96,7 @@ describe("fromNodeModule", () => {
         },
         RunInput: Tree,
         RunOutput: z.strictObject({
+          length: z.string().transform((text) => text.length),
           size: Size.optional(),
           other: Size.describe("The other"),
           tree: Tree,
@@ -111,7 +112,6 @@ describe("fromNodeModule", () => {
       }
       const { input, output } = yield* BaseApp.jsonSchemas(BaseApp.fromNodeModule("acme/rich", module))
       const size = { type: "object", properties: { w: { type: "number", default: 1 } }, description: "A size" }
-      const given = { ...size, required: ["w"] }
       const tree = {
         type: "object",
         properties: { name: { type: "string" }, children: { type: "array", items: { type: "object" } } },
@@ -121,14 +121,15 @@ describe("fromNodeModule", () => {
       assert.deepStrictEqual(output, {
         type: "object",
         properties: {
-          size: given,
-          other: { ...given, description: "The other" },
+          length: { type: "string" },
+          size,
+          other: { ...size, description: "The other" },
           tree,
           pet: {
             oneOf: [
               {
                 type: "object",
-                properties: { kind: { type: "string", enum: ["cat"] }, size: given },
+                properties: { kind: { type: "string", enum: ["cat"] }, size },
                 required: ["kind", "size"]
               },
               { type: "object", properties: { kind: { type: "string", enum: ["dog"] } }, required: ["kind"] }
@@ -136,16 +137,16 @@ describe("fromNodeModule", () => {
           },
           pair: {
             type: "array",
-            prefixItems: [given, { type: "number", enum: [1] }],
+            prefixItems: [size, { type: "number", enum: [1] }],
             items: false,
             minItems: 2,
             maxItems: 2
           },
-          record: { type: "object", propertyNames: { type: "string" }, additionalProperties: given },
+          record: { type: "object", propertyNames: { type: "string" }, additionalProperties: size },
           const: { type: "string", examples: [{ const: 1 }] },
           $ref: { type: "string" }
         },
-        required: ["other", "tree", "pet", "pair", "record", "const", "$ref"]
+        required: ["length", "other", "tree", "pet", "pair", "record", "const", "$ref"]
       })
     })
   )

@@ -82,14 +82,16 @@ const markFiles = ({ zodSchema, jsonSchema }: { readonly zodSchema: unknown; rea
   }
 }
 
-/** By the Standard JSON Schema that zod offers since 4.2. Not every schema can be one. */
-const jsonSchemaOf = (schema: Zod, side: "input" | "output"): Json | undefined => {
+/** By the Standard JSON Schema that zod offers since 4.2, of what it takes: outputs are not parsed. Not every schema can be one. */
+const jsonSchemaOf = (schema: Zod): Json | undefined => {
   const standard: unknown = Reflect.get(schema, "~standard")
   const offers = isJsonObject(standard) && isJsonObject(standard.jsonSchema) ? standard.jsonSchema : {}
-  const offer = offers[side]
-  if (!isMethod(offer)) return undefined
+  if (!isMethod(offers.input)) return undefined
   try {
-    const json = offer({ target: "draft-2020-12", libraryOptions: { override: markFiles, unrepresentable: "any" } })
+    const json = offers.input({
+      target: "draft-2020-12",
+      libraryOptions: { override: markFiles, unrepresentable: "any" }
+    })
     return isJsonObject(json) ? inlined(json) : undefined
   } catch {
     return undefined
@@ -114,7 +116,7 @@ const checked = (schema: Zod): Schema.Schema<unknown> => {
           : Effect.as(ParseResult.decodeUnknown(contract)(value ?? {}, options), value),
       encode: (value) => ParseResult.succeed(value)
     }),
-    jsonSchemaOf(schema, "input")
+    jsonSchemaOf(schema)
   )
 }
 
@@ -454,7 +456,7 @@ export const make = (
     functions: Object.fromEntries(
       Object.entries(functions).map(([name, { input, output }]) => [
         name,
-        { input: checked(input), output: withJsonSchema(Schema.Unknown, jsonSchemaOf(output, "output")) }
+        { input: checked(input), output: withJsonSchema(Schema.Unknown, jsonSchemaOf(output)) }
       ])
     ),
     ...(isZod(AppSetup) && { setup: checked(AppSetup) })

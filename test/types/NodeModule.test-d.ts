@@ -102,6 +102,55 @@ describe("BaseApp.fromNodeModule", () => {
     expectTypeOf<AppContract.Setup<typeof app>>().toEqualTypeOf<{ model?: string | undefined }>()
   })
 
+  it("types only what are functions", () => {
+    class App {
+      readonly context = { cancelRequested: false }
+      readonly model = "small"
+      async run(_input: object) {
+        return {}
+      }
+      async talk(_input: object, _socket: object) {
+        return {}
+      }
+      async maybeTalk(_input: object, _socket?: object) {
+        return {}
+      }
+      async then() {}
+      async onCancel() {}
+      async _hidden() {}
+      async half() {}
+    }
+    const schema = z.object({})
+    const { app } = BaseApp.fromNodeModule("acme/a", {
+      App,
+      RunInput: schema,
+      RunOutput: schema,
+      TalkInput: schema,
+      TalkOutput: schema,
+      MaybeTalkInput: schema,
+      MaybeTalkOutput: schema,
+      ContextInput: schema,
+      ContextOutput: schema,
+      ModelInput: schema,
+      ModelOutput: schema,
+      ThenInput: schema,
+      ThenOutput: schema,
+      OnCancelInput: schema,
+      OnCancelOutput: schema,
+      HalfInput: schema
+    })
+    expectTypeOf<AppContract.FunctionName<typeof app>>().toEqualTypeOf<"run">()
+  })
+
+  it("types outputs as they are, before zod would parse them", () => {
+    const { app } = BaseApp.fromNodeModule("acme/a", {
+      App,
+      RunInput,
+      RunOutput: z.object({ length: z.string().transform((text) => text.length), times: z.number().default(1) })
+    })
+    expectTypeOf<AppContract.Output<typeof app>>().toEqualTypeOf<{ length: string; times?: number | undefined }>()
+  })
+
   it("allows anything of a module of which nothing is known", () => {
     const module: NodeModule.Any = { App }
     const hosted = BaseApp.fromNodeModule("acme/a", module)
