@@ -406,7 +406,7 @@ export const jsonSchemas = (self: Any | App.Any): Effect.Effect<JsonSchemas, Inv
  * the first, `unload` closes both. `onCancel` interrupts the runs. The methods take inputs as the engine gives them, files
  * as URLs or as `{ uri }`, and also those on the same machine as `{ path }`, which the platform's own `File` takes too. They
  * give files as `{ path, content_type, size, filename }`; files in memory are written to a temporary directory, which goes
- * at `unload`. The lines of `Context.log` go to the console, which the platform keeps as the logs of the task.
+ * when more runs have ended since than ever went on at a time and another begins, or at `unload`. The lines of `Context.log` go to the console, which the platform keeps as the logs of the task.
  *
  * The platform's runtime is not public. It is known that schemas are read as zod's: that the input is validated and its
  * defaults filled in before a call, and that fields are found by the `_def` of zod. `NodeModule.NodeSchema` answers to both and

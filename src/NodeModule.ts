@@ -62,7 +62,7 @@ export declare namespace NodeSchema {
 
 /**
  * A run on Node: await it for the output, or iterate it for the partial outputs and, last, the output. It starts when either
- * is done. `return` stops it. It rejects with `AppFailed`.
+ * is done, unless it was cancelled before. `return` stops it. It rejects with `AppFailed`.
  *
  * @since 0.1.0
  * @category models
@@ -71,6 +71,8 @@ export interface NodeRun<out A> extends PromiseLike<A> {
   next(): Promise<IteratorResult<A, undefined>>
   return(): Promise<IteratorResult<A, undefined>>
   throw(error: unknown): Promise<IteratorResult<A, undefined>>
+  catch<B = never>(onRejected?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<A | B>
+  finally(onFinally?: (() => void) | null): Promise<A>
   [Symbol.asyncIterator](): NodeRun<A>
 }
 
@@ -83,7 +85,7 @@ export interface NodeRun<out A> extends PromiseLike<A> {
 export type NodeApp<A extends App.Any> = {
   /** Where the platform says that the run is cancelled. */
   readonly context: { cancelRequested: boolean }
-  /** Loads the app. Where it is loaded already, that is unloaded first. Rejects with `AppFailed`. */
+  /** Loads the app. Where it is loaded already, that is unloaded first. Rejects with `AppFailed`, of whichever fails. */
   setup(config?: Schema.Schema.Encoded<A["setup"]>): Promise<void>
   /** Stops what runs, and closes the scope of setup and the layer. */
   unload(): Promise<void>

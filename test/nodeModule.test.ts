@@ -211,6 +211,24 @@ describe("toNodeModule", () => {
     })
   )
 
+  it.live("has runs with the methods of promises", () =>
+    Effect.gen(function* () {
+      const { App: Failing } = BaseApp.toNodeModule(Apps.failing, NodeContext.layer)
+      const app = new Failing()
+      yield* promise(() => app.setup())
+      const seen: Array<string> = []
+      const message = yield* promise(() =>
+        app
+          .run({ message: "no luck" })
+          .finally(() => seen.push("finally"))
+          .catch((error: unknown) => appFailed(error).detail)
+      )
+      assert.strictEqual(message, "no luck")
+      assert.deepStrictEqual(seen, ["finally"])
+      yield* promise(() => app.unload())
+    })
+  )
+
   it.live("rejects with what went wrong, once", () =>
     Effect.gen(function* () {
       const { App: Failing } = BaseApp.toNodeModule(Apps.failing, NodeContext.layer)
@@ -306,6 +324,39 @@ describe("toNodeModule", () => {
     })
   )
 
+  it.live("does not start a run that was cancelled before it was awaited", () =>
+    Effect.gen(function* () {
+      const { events, layer } = journaled()
+      const { App: Never } = BaseApp.toNodeModule(Apps.never, layer)
+      const app = new Never()
+      yield* promise(() => app.setup())
+      const run = app.run({})
+      yield* promise(() => app.onCancel())
+      assert.include(appFailed(yield* rejection(() => run)).message, "cancelled")
+      assert.notInclude(events, "never started")
+      yield* promise(() => app.unload())
+    })
+  )
+
+  it.live("tells of an unload that failed when it is set up again", () =>
+    Effect.gen(function* () {
+      const Broken = App.make("acme/broken", { input: {}, output: {} })
+      let times = 0
+      const broken = BaseApp.make(Broken, {
+        setup: () => Effect.addFinalizer(() => (times++ === 0 ? Effect.die(new Error("stuck")) : Effect.void)),
+        run: () => Effect.succeed({})
+      })
+      const { App: NodeApp } = BaseApp.toNodeModule(broken, NodeContext.layer)
+      const app = new NodeApp()
+      yield* promise(() => app.setup())
+      const error = appFailed(yield* rejection(() => app.setup()))
+      assert.deepStrictEqual([error.phase, error.detail], ["unload", "stuck"])
+      yield* promise(() => app.setup())
+      assert.deepStrictEqual(yield* promise(() => app.run({})), {})
+      yield* promise(() => app.unload())
+    })
+  )
+
   it.live("interrupts a run whose generator is closed, also while it is at work", () =>
     Effect.gen(function* () {
       const { events, layer } = journaled()
@@ -385,6 +436,25 @@ describe("toNodeModule", () => {
       assert.deepStrictEqual(seen[0], seen[1])
       assert.match(seen[0]?.note.path ?? "", /inferencesh-\w+\/[^/]*note\.txt$/)
       yield* promise(() => kernel.unload())
+    })
+  )
+
+  it.live("keeps the files of a run until others have run after it", () =>
+    Effect.gen(function* () {
+      const One = App.make("acme/one", { input: {}, output: { note: File.File } })
+      const one = BaseApp.make(One, {
+        run: () => Effect.succeed({ note: File.fromBytes(new TextEncoder().encode("abc"), { filename: "note.txt" }) })
+      })
+      const kernel = makeKernel(BaseApp.toNodeModule(one, NodeContext.layer))
+      yield* promise(() => kernel.setup())
+      const run = Effect.map(
+        promise(() => kernel.run("run", {})),
+        (output) => (output as { readonly note: { readonly path: string } }).note.path
+      )
+      const [first, second, third] = [yield* run, yield* run, yield* run]
+      assert.deepStrictEqual([first, second, third].map(existsSync), [false, true, true])
+      yield* promise(() => kernel.unload())
+      assert.deepStrictEqual([second, third].map(existsSync), [false, false])
     })
   )
 

@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
@@ -38,13 +39,12 @@ interface Loaded {
   readonly cancel: Effect.Effect<void>
 }
 
-/** Files on this machine under their absolute paths. What is in memory is written down, and stays until the instance goes. */
+/** Files on this machine under their absolute paths. What is in memory is written down, and stays until the scope closes. */
 const makeLocal = (app: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const scope = yield* Effect.scope
-    const writeDown = (file: File.File): Effect.Effect<File.File, FileError> =>
+    const writeDown = (file: File.File, scope: Scope.Scope): Effect.Effect<File.File, FileError> =>
       Effect.gen(function* () {
         const name = safeName(file.filename ?? "file")
         const failed = (error: Parameters<typeof fromPlatformError>[0]) => fromPlatformError(error, name, "Write")
@@ -57,26 +57,63 @@ const makeLocal = (app: string) =>
         return File.fromPath(target, { contentType: file.contentType, filename: file.filename })
       }).pipe(Scope.extend(scope))
 
-    const local = (file: File.File): Effect.Effect<unknown, FileError> =>
+    const local = (file: File.File, scope: Scope.Scope): Effect.Effect<unknown, FileError> =>
       File.isRemote(file)
         ? Effect.succeed(file.uri)
-        : (file[File.TypeId]._tag === "Path" ? Effect.succeed(file) : writeDown(file)).pipe(
+        : (file[File.TypeId]._tag === "Path" ? Effect.succeed(file) : writeDown(file, scope)).pipe(
             Effect.flatMap(File.refreshMetadata),
             Effect.map((file) => Schemas.toLocal({ ...file, path: path.resolve(file.path ?? "") })),
             Effect.provideService(FileSystem.FileSystem, fs)
           )
 
     // A file that stays the same in each partial output is written once.
-    return () => {
+    return (scope: Scope.Scope) => {
       const known = new WeakMap<File.File, unknown>()
       return (output: unknown) =>
         outputJson(app, output, (file) =>
           known.has(file)
             ? Effect.succeed(known.get(file))
-            : Effect.tap(local(file), (json) => Effect.sync(() => known.set(file, json)))
+            : Effect.tap(local(file, scope), (json) => Effect.sync(() => known.set(file, json)))
         )
     }
   })
+
+/**
+ * Scopes for the files of runs. The engine reads them when a run is over, and does not say when it has: they go once as many runs have
+ * ended after it as ever went on at a time, and another begins.
+ */
+const makeRunScopes = Effect.gen(function* () {
+  const all = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
+  const ended: Array<Scope.CloseableScope> = []
+  let running = 0
+  let most = 0
+  const remove = Effect.suspend(() =>
+    Effect.forEach(
+      ended.splice(0, Math.max(0, ended.length - most)),
+      (scope) =>
+        Effect.catchAllCause(Scope.close(scope, Exit.void), (cause) =>
+          Effect.logWarning("files of an earlier run could not be removed", cause)
+        ),
+      { discard: true }
+    )
+  )
+  return Effect.acquireRelease(
+    remove.pipe(
+      Effect.zipRight(Scope.fork(all, ExecutionStrategy.sequential)),
+      Effect.tap(() =>
+        Effect.sync(() => {
+          running++
+          most = Math.max(most, running)
+        })
+      )
+    ),
+    (scope) =>
+      Effect.sync(() => {
+        running--
+        ended.push(scope)
+      })
+  )
+})
 
 const cancelled = (app: string) => new AppFailed({ app, phase: "run", detail: "the run was cancelled" })
 
@@ -88,25 +125,35 @@ const load = <R>(
   Effect.gen(function* () {
     const instance = yield* start(config)
     const toOutput = yield* makeLocal(app.name)
+    const runScope = yield* makeRunScopes
     // Closed first: no run outlives what it runs on.
     const fibers = yield* FiberSet.make<void, unknown>()
     const fork = yield* FiberSet.runtime(fibers)()
+    let cancels = 0
     const run: Loaded["run"] = (name, input) => {
+      const cancelsBefore = cancels
       const schema = App.signature(app, name)?.input
       const isHosted = typeof input === "object" && input !== null && Schemas.hosted.has(input)
       const given = schema === undefined || isHosted ? input : Schemas.withLocalFiles(schema, input ?? {})
+      const outputs = Stream.unwrapScoped(
+        Effect.map(runScope, (scope) =>
+          Stream.mapEffect(
+            instance.runEncoded(given, { function: name, log: (line) => Console.log(line) }),
+            toOutput(scope)
+          )
+        )
+      )
       return Run.make({
-        outputs: Stream.mapEffect(
-          instance.runEncoded(given, { function: name, log: (line) => Console.log(line) }),
-          toOutput()
-        ),
+        // It starts when it is awaited, and may be cancelled before.
+        outputs: Stream.suspend(() => (cancels === cancelsBefore ? outputs : Stream.fail(cancelled(app.name)))),
         fork,
         reason: ({ cause }) => (Cause.isInterruptedOnly(cause) ? cancelled(app.name) : failed(app, "output")(cause))
       })
     }
-    const cancel = Effect.flatMap(Effect.fiberId, (id) =>
-      Effect.forEach(Array.from(fibers), (fiber) => Fiber.interruptAsFork(fiber, id), { discard: true })
-    )
+    const cancel = Effect.flatMap(Effect.fiberId, (id) => {
+      cancels++
+      return Effect.forEach(Array.from(fibers), (fiber) => Fiber.interruptAsFork(fiber, id), { discard: true })
+    })
     return { scope, run, cancel }
   }).pipe(Scope.extend(scope))
 
@@ -121,6 +168,7 @@ const makeHost = <R, E>({ app, start, layer }: Options<R, E>) => {
     loaded = undefined
     return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
   })
+  const inUnload = Effect.catchAllCause((cause: Cause.Cause<unknown>) => Effect.fail(failed(app, "unload")(cause)))
   const dispose = Effect.suspend(() => {
     const disposed = runtime
     runtime = undefined
@@ -129,7 +177,7 @@ const makeHost = <R, E>({ app, start, layer }: Options<R, E>) => {
 
   const setup = (config: unknown) =>
     Effect.gen(function* () {
-      yield* close
+      yield* inUnload(close)
       runtime ??= ManagedRuntime.make(layer)
       const scope = yield* Scope.make()
       loaded = yield* load({ app, start }, config, scope).pipe(
@@ -139,10 +187,7 @@ const makeHost = <R, E>({ app, start, layer }: Options<R, E>) => {
       )
     }).pipe(one)
 
-  const unload = Effect.ensuring(close, dispose).pipe(
-    Effect.catchAllCause((cause) => Effect.fail(failed(app, "unload")(cause))),
-    one
-  )
+  const unload = Effect.ensuring(close, dispose).pipe(inUnload, one)
 
   const run = (name: string, input: unknown): NodeRun<unknown> => {
     if (loaded !== undefined) return loaded.run(name, input)

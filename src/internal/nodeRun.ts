@@ -68,7 +68,11 @@ export const make = <A, E>(options: {
     for (let result = await next(); !result.done; result = await next()) last = result.value
     return last
   }
-  let output: Promise<A> | undefined
+  let drained: Promise<A> | undefined
+  const output = () => {
+    drained ??= drain()
+    return drained
+  }
 
   const run: NodeRun<A> = {
     next,
@@ -81,10 +85,9 @@ export const make = <A, E>(options: {
       throw error
     },
     [Symbol.asyncIterator]: () => run,
-    then: (onFulfilled, onRejected) => {
-      output ??= drain()
-      return output.then(onFulfilled, onRejected)
-    }
+    then: (onFulfilled, onRejected) => output().then(onFulfilled, onRejected),
+    catch: (onRejected) => output().catch(onRejected),
+    finally: (onFinally) => output().finally(onFinally)
   }
   return run
 }
