@@ -399,6 +399,64 @@ describe("fromNodeModule", () => {
     })
   )
 
+  it.live("loads one instance for the same setup, with its defaults spelled out or not", () =>
+    fresh(
+      Effect.gen(function* () {
+        for (const setup of [undefined, {}, { model: "small" }]) {
+          yield* Tasks.run("acme/written", { input: { text: "a" }, ...(setup && { setup }) })
+        }
+        assert.deepStrictEqual(events, ["setup small"])
+        yield* Tasks.run("acme/written", { input: { text: "a" }, setup: { model: "large" } })
+        assert.deepStrictEqual(events, ["setup small", "setup large"])
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [hosted] })))
+    )
+  )
+
+  it.live("tells apart setups that its schema makes into what is no JSON, and parses them once", () =>
+    Effect.gen(function* () {
+      const seen: Array<ReadonlyMap<string, string>> = []
+      const module = {
+        App: class {
+          async setup({ names }: { readonly names: ReadonlyMap<string, string> }) {
+            seen.push(names)
+          }
+          async run() {
+            return {}
+          }
+        },
+        AppSetup: z.object({ names: z.string().transform((name) => new Map([[name, name]])) }),
+        RunInput: z.object({}),
+        RunOutput: z.object({})
+      }
+      const apps = [BaseApp.fromNodeModule("acme/maps", module)]
+      yield* Effect.gen(function* () {
+        for (const names of ["a", "b"]) yield* Tasks.run("acme/maps", { input: {}, setup: { names } })
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps })))
+      assert.deepStrictEqual(seen, [new Map([["a", "a"]]), new Map([["b", "b"]])])
+    })
+  )
+
+  it.live("gives an address to the fields that insist on one, and paths to the others", () =>
+    Effect.gen(function* () {
+      const module = {
+        App: class {
+          async run({ files }: { readonly files: ReadonlyArray<{ readonly path: string; readonly address: string }> }) {
+            return { files }
+          }
+        },
+        RunInput: z.object({ files: z.array(z.object({ path: z.string(), address: z.url() })) }),
+        RunOutput: z.object({ files: z.array(z.object({ path: z.string(), address: z.string() })) })
+      }
+      yield* Effect.gen(function* () {
+        const files = [{ path: abc, address: abc }]
+        const { output } = yield* Tasks.run("acme/both", { input: { files } })
+        const [file] = (output as z.infer<typeof module.RunOutput>).files
+        assert.match(file?.path ?? "", /^\/.*abc\.txt$/)
+        assert.match(file?.address ?? "", /^https?:.*abc\.txt$/)
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/both", module)] })))
+    })
+  )
+
   it.scoped("takes no path from the caller for a file of the app", () =>
     fresh(
       Effect.gen(function* () {

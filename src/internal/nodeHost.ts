@@ -21,7 +21,7 @@ import * as OutputDirectories from "./outputDirectories.js"
 import * as RunContext from "./runContext.js"
 import { dotted } from "./server/issues.js"
 import { mapFiles } from "./server/mapFiles.js"
-import { isJsonObject, isPlainObject, type Json } from "./wire.js"
+import { isJson, isJsonObject, isPlainObject, type Json } from "./wire.js"
 import { inlined } from "./zodJsonSchema.js"
 
 type Method = (...args: ReadonlyArray<unknown>) => unknown
@@ -101,6 +101,30 @@ const jsonSchemaOf = (schema: Zod): Json | undefined => {
 const withJsonSchema = (schema: Schema.Schema<unknown>, json: Json | undefined): Schema.Schema<unknown> =>
   json === undefined ? schema : schema.annotations({ jsonSchema: json })
 
+/** Setup parameters that a schema has made out of what was given. */
+const complete = new WeakSet<object>()
+
+/** What comes in as its schema makes it, so that the same setup is the same, whether its defaults are spelled out or not. */
+const completed = (schema: Zod): Schema.Schema<unknown> =>
+  withJsonSchema(
+    Schema.transformOrFail(Schema.Unknown, Schema.Unknown, {
+      strict: true,
+      decode: (value, _, ast) =>
+        Effect.flatMap(parse(schema, value ?? {}), (parsed) => {
+          if ("issues" in parsed) return ParseResult.fail(misfitOf(ast, value, parsed.issues))
+          if (!isJsonObject(parsed.value)) return ParseResult.succeed(value)
+          complete.add(parsed.value)
+          return ParseResult.succeed(parsed.value)
+        }),
+      // As JSON, what is none could look like something else.
+      encode: (value, _, ast) =>
+        isJsonObject(value) && complete.has(value) && !isJson(value)
+          ? ParseResult.fail(new ParseResult.Type(ast, value, "it is no JSON"))
+          : ParseResult.succeed(value)
+    }),
+    jsonSchemaOf(schema)
+  )
+
 /** Checks what comes in, and leaves it as it is: the app gets what the schema makes of it, its callers need not give that. */
 const checked = (schema: Zod): Schema.Schema<unknown> => {
   const contract = NodeSchema.schemaOf(schema)
@@ -162,6 +186,17 @@ const withPaths = (
     input: contract === undefined ? mapTexts(given, addressed) : mapFileFields(contract.ast, given, addressed),
     paths
   }
+}
+
+/** What another value has at a path, in place of what is there. */
+const replaceAt = (value: unknown, other: unknown, [head, ...path]: Issue["path"]): unknown => {
+  if (head === undefined) return other
+  if (Array.isArray(value) && Array.isArray(other)) {
+    return value.map((item: unknown, i) => (i === head ? replaceAt(item, other[i], path) : item))
+  }
+  return isJsonObject(value) && isJsonObject(other) && head in value
+    ? { ...value, [head]: replaceAt(value[head], other[head], path) }
+    : value
 }
 
 const mapTexts = (value: unknown, f: (text: string) => unknown): unknown =>
@@ -364,7 +399,12 @@ const runMethod = (
 
     yield* Effect.addFinalizer(() => stop)
     const result = yield* Effect.try({
-      try: () => turn.call(name, input),
+      try: () => {
+        const result = turn.call(name, input)
+        // It may reject before it is waited for.
+        if (result instanceof Promise) result.catch(() => {})
+        return result
+      },
       catch: (error) => {
         isOver = true
         return error
@@ -459,7 +499,7 @@ export const make = (
         { input: checked(input), output: withJsonSchema(Schema.Unknown, jsonSchemaOf(output)) }
       ])
     ),
-    ...(isZod(AppSetup) && { setup: checked(AppSetup) })
+    ...(isZod(AppSetup) && { setup: completed(AppSetup) })
   })
 
   const misfit = (phase: AppFailed["phase"], issues: ReadonlyArray<Issue>) =>
@@ -469,15 +509,18 @@ export const make = (
       detail: dotted(issues)
     })
 
-  const parsed = (phase: "setup" | "input", schema: Zod, values: ReadonlyArray<unknown>) =>
+  const parsed = (phase: "setup" | "input", schema: Zod, value: unknown) =>
+    Effect.flatMap(parse(schema, value), (result) =>
+      "value" in result ? Effect.succeed(result.value) : Effect.fail(misfit(phase, result.issues))
+    )
+
+  /** A schema may insist on addresses, in some fields or in all. */
+  const parsedInput = (schema: Zod, withPaths: unknown, addressed: unknown) =>
     Effect.gen(function* () {
-      let issues: ReadonlyArray<Issue> = []
-      for (const value of values) {
-        const result = yield* parse(schema, value)
-        if ("value" in result) return result.value
-        issues = result.issues
-      }
-      return yield* misfit(phase, issues)
+      const result = yield* parse(schema, withPaths)
+      if ("value" in result) return result.value
+      const mixed = result.issues.reduce((value, { path }) => replaceAt(value, addressed, path), withPaths)
+      return yield* Effect.orElse(parsed("input", schema, mixed), () => parsed("input", schema, addressed))
     })
 
   const create = Effect.try({
@@ -500,7 +543,8 @@ export const make = (
 
   const open: Open = (given) =>
     Effect.gen(function* () {
-      const config = isZod(AppSetup) ? yield* parsed("setup", AppSetup, [given ?? {}]) : (given ?? {})
+      const isParsed = isJsonObject(given) && complete.has(given)
+      const config = isZod(AppSetup) && !isParsed ? yield* parsed("setup", AppSetup, given ?? {}) : (given ?? {})
       const inPhase = (phase: AppFailed["phase"]) =>
         Effect.catchAllCause((cause: Cause.Cause<unknown>) => Effect.fail(failed(app, phase)(cause)))
       const refuse = yield* OutputDirectories.make(outputDirectories)
@@ -517,8 +561,8 @@ export const make = (
           return Stream.fail(misfit("input", [{ path: [], message: `there is no function "${name}"` }]))
         const outputs = Effect.gen(function* () {
           const { input: withFiles, paths } = withPaths(fn.input, input ?? {}, resolveFile ?? ((file) => file))
-          // A schema may insist on an address.
-          const value = yield* parsed("input", fn.input, [withFiles, mapFiles(input ?? {}, (file) => file.uri)])
+          const addressed = mapFiles(input ?? {}, (file) => file.uri)
+          const value = yield* parsedInput(fn.input, withFiles, addressed)
           const stream = yield* runMethod(makeTurn(), name, value, cancelTimeout)
           const toOutput = makeOutput(input, (path) => refuse(path, paths))
           return Stream.mapEffect(stream, (part) =>
