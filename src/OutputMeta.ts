@@ -7,33 +7,23 @@ import * as Schema from "effect/Schema"
 import { JsonObject, field as namedField, openEnum } from "./internal/wire.js"
 
 /** Anything that is said of an item may be left out. `null` is the same as absent, as everywhere on the wire. */
-const optional = <A, I>(schema: Schema.Schema<A, I>, description: string) =>
-  Schema.optionalWith(schema.annotations({ description }), { nullable: true })
+const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
 
-const named = <const Name extends string, A, I>(name: Name, schema: Schema.Schema<A, I>, description: string) =>
-  namedField(name, schema.annotations({ description }))
+const extra = optional(JsonObject)
+const width = optional(Schema.Int)
+const height = optional(Schema.Int)
+const resolutionMp = namedField("resolution_mp", Schema.Number)
+const seconds = optional(Schema.Number)
 
-const extra = optional(JsonObject, "App-specific key-value pairs for custom pricing factors")
-const width = optional(Schema.Int, "Width in pixels")
-const height = optional(Schema.Int, "Height in pixels")
-const resolutionMp = named("resolution_mp", Schema.Number, "Resolution in megapixels: width * height / 1 000 000")
-const seconds = optional(Schema.Number, "Duration in seconds")
-
-const Resolution = openEnum("480p", "720p", "1080p", "1440p", "4k").annotations({ jsonSchema: { type: "string" } })
-
-const TextItem = Schema.Struct({
-  type: Schema.tag("text"),
-  tokens: optional(Schema.Int, "Token count"),
-  extra
-})
+const TextItem = Schema.Struct({ type: Schema.tag("text"), tokens: optional(Schema.Int), extra })
 
 const ImageItem = Schema.Struct({
   type: Schema.tag("image"),
   width,
   height,
   resolutionMp,
-  steps: optional(Schema.Int, "Number of diffusion steps"),
-  count: optional(Schema.Int, "Number of images"),
+  steps: optional(Schema.Int),
+  count: optional(Schema.Int),
   extra
 })
 
@@ -42,24 +32,20 @@ const VideoItem = Schema.Struct({
   width,
   height,
   resolutionMp,
-  resolution: optional(Resolution, "Standard resolution: 480p, 720p, 1080p, 1440p, 4k"),
+  resolution: optional(openEnum("480p", "720p", "1080p", "1440p", "4k")),
   seconds,
-  fps: optional(Schema.Int, "Frames per second"),
+  fps: optional(Schema.Int),
   extra
 })
 
 const AudioItem = Schema.Struct({
   type: Schema.tag("audio"),
   seconds,
-  sampleRate: named("sample_rate", Schema.Int, "Sample rate in Hz"),
+  sampleRate: namedField("sample_rate", Schema.Int),
   extra
 })
 
-const RawItem = Schema.Struct({
-  type: Schema.tag("raw"),
-  cost: optional(Schema.Number, "Cost in dollar cents"),
-  extra
-})
+const RawItem = Schema.Struct({ type: Schema.tag("raw"), cost: optional(Schema.Number), extra })
 
 /** What this version does not know is kept as it came. */
 const UnknownItem = Schema.transform(JsonObject, Schema.Struct({ type: Schema.tag("unknown"), item: JsonObject }), {
@@ -140,8 +126,57 @@ export const Item: Schema.Schema<Item, { readonly [key: string]: unknown }> = Sc
   UnknownItem
 )
 
-const items = (description: string) =>
-  Schema.optionalWith(Schema.Array(Item).annotations({ description }), { nullable: true, default: () => [] })
+const items = Schema.optionalWith(Schema.Array(Item), { nullable: true, default: () => [] })
+
+// What published apps say of it. They are written in Python, where what is not known is 0.
+const number = (type: "integer" | "number", description: string, value = 0) => ({ type, default: value, description })
+
+const widthJson = number("integer", "Width in pixels")
+const heightJson = number("integer", "Height in pixels")
+const resolutionMpJson = number("number", "Resolution in megapixels: width * height / 1 000 000")
+const secondsJson = number("number", "Duration in seconds")
+
+const itemJson = (type: string, fields: { readonly [name: string]: object }) => ({
+  type: "object",
+  properties: {
+    type: { type: "string", default: type },
+    extra: {
+      anyOf: [{ type: "object" }, { type: "null" }],
+      description: "App-specific key-value pairs for custom pricing factors"
+    },
+    ...fields
+  }
+})
+
+const itemsJson = (description: string) => ({
+  type: "array",
+  items: {
+    anyOf: [
+      itemJson("text", { tokens: number("integer", "Token count") }),
+      itemJson("image", {
+        width: widthJson,
+        height: heightJson,
+        resolution_mp: resolutionMpJson,
+        steps: number("integer", "Number of diffusion steps"),
+        count: number("integer", "Number of images", 1)
+      }),
+      itemJson("video", {
+        width: widthJson,
+        height: heightJson,
+        resolution_mp: resolutionMpJson,
+        resolution: {
+          anyOf: [{ type: "string" }, { type: "null" }],
+          description: "Standard resolution: 480p, 720p, 1080p, 1440p, 4k"
+        },
+        seconds: secondsJson,
+        fps: number("integer", "Frames per second")
+      }),
+      itemJson("audio", { seconds: secondsJson, sample_rate: number("integer", "Sample rate in Hz") }),
+      itemJson("raw", { cost: number("number", "Cost in dollar cents") })
+    ]
+  },
+  description
+})
 
 /**
  * The schema of {@link OutputMeta}. A list that is absent is empty.
@@ -150,8 +185,13 @@ const items = (description: string) =>
  * @category schemas
  */
 export const OutputMeta = Schema.Struct({
-  inputs: items("What was consumed"),
-  outputs: items("What was produced")
+  inputs: items,
+  outputs: items
+}).annotations({
+  jsonSchema: {
+    type: "object",
+    properties: { inputs: itemsJson("What was consumed"), outputs: itemsJson("What was produced") }
+  }
 })
 
 /**

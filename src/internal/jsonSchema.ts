@@ -41,6 +41,8 @@ const withDetails = (ast: AST.AST, json: unknown): unknown => {
     case "Refinement":
       return described(ast, withDetails(ast.from, json))
     case "Transformation": {
+      // It tells its own.
+      if (Option.isSome(AST.getJSONSchemaAnnotation(ast))) return described(ast, json)
       const from = described(ast, withDetails(ast.from, json))
       if (ast.from._tag !== "TypeLiteral" || ast.transformation._tag !== "TypeLiteralTransformation") return from
       if (!isJsonObject(from) || !isJsonObject(from.properties)) return from
