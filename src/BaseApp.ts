@@ -405,8 +405,9 @@ export const jsonSchemas = (self: Any | App.Any): Effect.Effect<JsonSchemas, Inv
  * Each object of the class `App` owns what it opens: `setup` builds the layer and starts the app, a second `setup` unloads
  * the first, `unload` closes both. `onCancel` interrupts the runs. The methods take inputs as the engine gives them, files
  * as URLs or as `{ uri }`, and also those on the same machine as `{ path }`, which the platform's own `File` takes too. They
- * give files as `{ path, content_type, size, filename }`; files in memory are written to a temporary directory, which goes
- * when more runs have ended since than ever went on at a time and another begins, or at `unload`. The lines of `Context.log` go to the console, which the platform keeps as the logs of the task.
+ * give files as `{ path, content_type, size, filename }`; files in memory are written to a temporary directory for each run.
+ * Nothing tells when the engine has read them: the directory goes when the run after next begins, later where runs overlap, or
+ * at `unload`. The lines of `Context.log` go to the console, which the platform keeps as the logs of the task.
  *
  * The platform's runtime is not public. It is known that schemas are read as zod's: that the input is validated and its
  * defaults filled in before a call, and that fields are found by the `_def` of zod. `NodeModule.NodeSchema` answers to both and
@@ -449,8 +450,9 @@ export const toNodeModule = <A extends App.Any, R, E>(
  * generator replaces the output; where a run is interrupted, `this.context.cancelRequested` is set for that run, `onCancel` is
  * called, and the function has `cancelTimeout` (default 30 seconds) to return before it is left to itself; `unload` is called once
  * for each `setup` that got through. `setup` is interrupted as a run is, and `unload` has as much time: one that takes longer
- * is left to itself, and a warning logged. Should such a `setup` get through later, `unload` is called then. Outputs are not validated, as on the platform. Files are URLs in inputs; those that
- * the host holds itself are paths, which the platform's `File` takes as well.
+ * is left to itself, and a warning logged. Should such a `setup` get through later, `unload` is called then. Outputs are not
+ * validated, as on the platform. Files are URLs in inputs; those that the host holds itself are paths, which the platform's
+ * `File` takes as well, except in fields whose schema insists on an address.
  *
  * Files in outputs are objects of the platform's `File`, and plain objects of nothing but fields of it, as `{ path }`. They are
  * read from this machine, unless the caller has given the very path. So that nobody can have any file read by its name, they

@@ -44,6 +44,14 @@ const journaled = () => {
   return { events, layer: Layer.merge(layer, NodeContext.layer) }
 }
 
+const neverSetUp = Effect.gen(function* () {
+  const { events, layer } = journaled()
+  const { App: Never } = BaseApp.toNodeModule(Apps.never, layer)
+  const app = new Never()
+  yield* promise(() => app.setup())
+  return { app, events }
+})
+
 const Wide = App.make("acme/wide", {
   input: {
     image: File.image.annotations({ description: "The picture" }),
@@ -326,10 +334,7 @@ describe("toNodeModule", () => {
 
   it.live("does not start a run that was cancelled before it was awaited", () =>
     Effect.gen(function* () {
-      const { events, layer } = journaled()
-      const { App: Never } = BaseApp.toNodeModule(Apps.never, layer)
-      const app = new Never()
-      yield* promise(() => app.setup())
+      const { app, events } = yield* neverSetUp
       const run = app.run({})
       yield* promise(() => app.onCancel())
       assert.include(appFailed(yield* rejection(() => run)).message, "cancelled")
@@ -359,10 +364,7 @@ describe("toNodeModule", () => {
 
   it.live("interrupts a run whose generator is closed, also while it is at work", () =>
     Effect.gen(function* () {
-      const { events, layer } = journaled()
-      const { App: Never } = BaseApp.toNodeModule(Apps.never, layer)
-      const app = new Never()
-      yield* promise(() => app.setup())
+      const { app, events } = yield* neverSetUp
       const run = app.run({})
       const next = run.next()
       yield* Effect.repeat(Effect.sleep(1), { until: () => events.includes("never started") })
@@ -380,10 +382,7 @@ describe("toNodeModule", () => {
 
   it.live("interrupts what runs when it is unloaded", () =>
     Effect.gen(function* () {
-      const { events, layer } = journaled()
-      const { App: Never } = BaseApp.toNodeModule(Apps.never, layer)
-      const app = new Never()
-      yield* promise(() => app.setup())
+      const { app, events } = yield* neverSetUp
       const run = Effect.runFork(rejection(() => app.run({})))
       yield* Effect.repeat(Effect.sleep(1), { until: () => events.includes("never started") })
       yield* promise(() => app.unload())

@@ -40,7 +40,9 @@ export const make = (others: ReadonlyArray<string>): Effect.Effect<Refuse> =>
           Option.map(home, (home) => path.join(home, ".cache", "inferencesh", "files"))
         )
         const known = [...storage, ...Option.toArray(yield* temporary), ...Option.toArray(cache)]
-        return { known: yield* Effect.forEach(known, real), others: yield* Effect.forEach(others, real) }
+        // One that is set to the root of the file system does not mean all of it.
+        const roots = known.filter((directory) => path.dirname(directory) !== directory)
+        return { known: yield* Effect.forEach(roots, real), others: yield* Effect.forEach(others, real) }
       })
     )
     const isIn = (file: string) => (directory: string) => {
