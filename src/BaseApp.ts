@@ -217,6 +217,10 @@ export interface Instance<out A extends App.Any = App.Any> {
   runParts(input: unknown, options?: RunOptions): Stream.Stream<Part, AppFailed>
 }
 
+// The same type, but not inferred from where the app is used: hosts take apps that need anything. The union of a `NoInfer` would
+// not be that of its members.
+type Known<R> = [R] extends [infer Same] ? Same : never
+
 // A schema with fields has a constructor, which fills in the defaults that a caller may leave out.
 const construct = (
   schema: Schema.Schema.AnyNoContext,
@@ -277,8 +281,11 @@ export const make = <
     readonly unload?: (state: NoInfer<State>) => Effect.Effect<void, never, UnloadR>
     readonly concurrency?: number
   }
-): BaseApp<A, Exclude<SetupR, Scope.Scope> | UnloadR | Exclude<HandlersContext<H>, Context | Scope.Scope>> => {
-  type R = Exclude<SetupR, Scope.Scope> | UnloadR | Exclude<HandlersContext<H>, Context | Scope.Scope>
+): BaseApp<
+  A,
+  Exclude<Known<SetupR>, Scope.Scope> | Known<UnloadR> | Exclude<HandlersContext<H>, Context | Scope.Scope>
+> => {
+  type R = Exclude<Known<SetupR>, Scope.Scope> | Known<UnloadR> | Exclude<HandlersContext<H>, Context | Scope.Scope>
   const setup = options.setup as ((config: unknown) => Effect.Effect<State, unknown, R | Scope.Scope>) | undefined
   const unload = options.unload as ((state: unknown) => Effect.Effect<void, never, R>) | undefined
   // The contract's schemas guard what comes in and goes out, so in between the handlers' types can be forgotten.

@@ -271,6 +271,19 @@ export interface Step {
 export type Script<R = never> = ReadonlyArray<Step> | ((input: Input) => Step | Effect.Effect<Step, unknown, R>)
 
 /**
+ * What a script needs.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+// Found in the script, and not a parameter of its own: that would be taken from where the model is used.
+export type ScriptContext<S> = S extends (...args: ReadonlyArray<never>) => infer Result
+  ? Result extends Effect.Effect<unknown, unknown, infer R>
+    ? R
+    : never
+  : never
+
+/**
  * How a scripted model plays its script.
  *
  * @since 0.1.0
@@ -310,15 +323,17 @@ export interface ScriptedOptions {
  * @since 0.1.0
  * @category constructors
  */
-export const scripted = <R = never>(
+export const scripted = <const S extends Script<unknown>>(
   name: string,
-  script: Script<R>,
+  script: S,
   options: ScriptedOptions = {}
-): BaseApp.BaseApp<Llm, Exclude<R, BaseApp.Context | Scope.Scope>> => {
+): BaseApp.BaseApp<Llm, Exclude<ScriptContext<S>, BaseApp.Context | Scope.Scope>> => {
+  // What it needs is what its type says that it needs.
+  const played = script as Script<ScriptContext<S>>
   // On its own line: with the result's type in view, TypeScript takes that for what the handlers need.
   const model = BaseApp.make(make(name), {
     concurrency: Number.MAX_SAFE_INTEGER,
-    run: (input) => Scripted.play(name, script, options, input)
+    run: (input) => Scripted.play(name, played, options, input)
   })
   return model
 }

@@ -6,13 +6,18 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { assert } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { AgentConfig } from "effect-inferencesh/AgentConfig"
 import type * as BaseApp from "effect-inferencesh/BaseApp"
 import type * as Inference from "effect-inferencesh/Inference"
+import * as InferenceTest from "effect-inferencesh/InferenceTest"
 import * as LocalServer from "effect-inferencesh/LocalServer"
 import * as NodeInference from "effect-inferencesh/NodeInference"
 import type * as Task from "effect-inferencesh/Task"
@@ -52,16 +57,41 @@ const onPort = (hosted: Hosted, { transport, statusNumbering }: Variant): Servic
     Layer.provideMerge(Apps.layerJournal)
   )
 
-/** Each host, with each transport and each numbering of statuses. */
-export const everywhere = (hosted: Hosted): ReadonlyArray<readonly [name: string, services: Services]> =>
-  [["in process", inProcess] as const, ["on a port", onPort] as const].flatMap(([host, services]) =>
-    (["stream", "poll"] as const).flatMap((transport) =>
-      (["current", "documented"] as const).map(
-        (statusNumbering) =>
-          [
-            `${host}, by ${transport}, with ${statusNumbering} statuses`,
-            quiet(services(hosted, { transport, statusNumbering }))
-          ] as const
-      )
+const mocked = (hosted: Hosted, { transport, statusNumbering }: Variant): Services =>
+  InferenceTest.layer({ ...hosted, client: { transport, statusNumbering, ...common } }).pipe(
+    Layer.provideMerge(Apps.layerJournal)
+  )
+
+/** What the service says of a call of an app that it does not have. */
+export type Refusal = <A, E extends { readonly _tag: string }, R>(
+  call: Effect.Effect<A, E, R>,
+  tag: E["_tag"]
+) => Effect.Effect<void, unknown, R>
+
+const fails: Refusal = (call, tag) => Effect.map(Effect.flip(call), (error) => assert.strictEqual(error._tag, tag))
+
+const dies: Refusal = (call) =>
+  Effect.map(Effect.exit(call), (exit) =>
+    assert.instanceOf(
+      Exit.isFailure(exit) && Option.getOrUndefined(Cause.dieOption(exit.cause)),
+      InferenceTest.Unmocked
     )
   )
+
+type Place = readonly [name: string, services: Services, refusal: Refusal]
+
+/** Each host with each transport and each numbering of statuses, and the layer for tests, which must not drift from them. */
+export const everywhere = (hosted: Hosted): ReadonlyArray<Place> => [
+  ...[["in process", inProcess] as const, ["on a port", onPort] as const].flatMap(([host, services]) =>
+    (["stream", "poll"] as const).flatMap((transport) =>
+      (["current", "documented"] as const).map(
+        (statusNumbering): Place => [
+          `${host}, by ${transport}, with ${statusNumbering} statuses`,
+          quiet(services(hosted, { transport, statusNumbering })),
+          fails
+        ]
+      )
+    )
+  ),
+  ["in the layer for tests", quiet(mocked(hosted, { transport: "stream", statusNumbering: "current" })), dies]
+]

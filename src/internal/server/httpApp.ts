@@ -112,7 +112,7 @@ export const make = <R>(
     const shutdown = Shutdown.make(options.shutdownTimeout)
     const { admit } = shutdown
     const taskRoutes = TaskRoutes.make({ launcher, store, wire, admit, settings })
-    const fileRoutes = yield* FileRoutes.make({ files, settings })
+    const fileRoutes = FileRoutes.make({ files, settings })
     // Made after the tasks, and so stopped before them.
     const agents = yield* AgentRoutes.make({
       templates: options.templates,

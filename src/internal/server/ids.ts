@@ -1,5 +1,4 @@
 import * as Effect from "effect/Effect"
-import * as Encoding from "effect/Encoding"
 
 // 32 signs, so that a byte modulo 32 favours none.
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -18,13 +17,3 @@ export const safeEqual = (left: string, right: string): boolean => {
   for (let i = 0; i < a.length; i++) difference |= (a[i] ?? 0) ^ (b[i % Math.max(1, b.length)] ?? 0)
   return difference === 0
 }
-
-/** Signs texts with a key that lives as long as this process. */
-export const makeSigner: Effect.Effect<(text: string) => Effect.Effect<string>> = Effect.map(
-  Effect.promise(() => crypto.subtle.generateKey({ name: "HMAC", hash: "SHA-256" }, false, ["sign"])),
-  (key) => (text) =>
-    Effect.map(
-      Effect.promise(() => crypto.subtle.sign("HMAC", key, new TextEncoder().encode(text))),
-      (signature) => Encoding.encodeHex(new Uint8Array(signature))
-    )
-)

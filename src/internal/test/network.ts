@@ -1,0 +1,136 @@
+/** The only network that code under test can reach: the server with the mocks, and the files that the test has put at addresses. */
+import type * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type * as InferenceTest from "../../InferenceTest.js"
+import type * as Tasks from "../../Tasks.js"
+import { contentTypeOf } from "../mime.js"
+import * as InProcess from "../server/inProcess.js"
+import * as Registry from "../server/registry.js"
+import { isJsonObject, type Json } from "../wire.js"
+import * as Script from "./script.js"
+import { Unmocked } from "./unmocked.js"
+
+/** A name that no real host can have. */
+export const origin = "http://inference.test"
+
+/** The error of a script on its way to the call that fails with it: a defect, which nothing in between retries or translates. */
+export class Scripted extends Data.TaggedError("Scripted")<{ readonly error: Tasks.RunError }> {}
+
+export interface Playing {
+  readonly script: InferenceTest.Script
+  readonly player: Script.Player
+}
+
+export interface Options {
+  readonly server: HttpApp.Default
+  readonly playing: ReadonlyArray<Playing>
+  /** JSON replies, by `METHOD /path`. */
+  readonly endpoints: { readonly [endpoint: string]: unknown }
+  /** Bytes by URL. */
+  readonly contents: ReadonlyMap<string, Uint8Array>
+}
+
+const jsonOf = (request: HttpClientRequest.HttpClientRequest): Json => {
+  if (request.body._tag !== "Uint8Array") return {}
+  const body: unknown = JSON.parse(new TextDecoder().decode(request.body.body))
+  return isJsonObject(body) ? body : {}
+}
+
+/** All that a refusal says. */
+const textsOf = (problem: unknown): ReadonlyArray<string> => {
+  if (!isJsonObject(problem)) return []
+  const messages = Array.isArray(problem.errors)
+    ? problem.errors.map((error) => isJsonObject(error) && error.message)
+    : []
+  return [problem.detail, ...messages].filter(Predicate.isString)
+}
+
+/** What the server says that it does not have, and how a test gives it. */
+const unmocked = (detail: string, asked: string): Unmocked | undefined => {
+  const [, what, name = ""] = /(?:^|: )(app|agent) (\S+\/\S+) not found$/.exec(detail) ?? []
+  if (what === "app") {
+    const hint = `InferenceTest.layer({ apps: [InferenceTest.app(contract, (input) => output)] })`
+    return new Unmocked({ call: `the app ${name}`, hint })
+  }
+  if (what === "agent") {
+    const hint = `InferenceTest.layer({ apps: [], agents: { "${name}": [{ response: "Hello." }] } })`
+    return new Unmocked({ call: `the agent ${name}`, hint })
+  }
+  return detail.startsWith(`${asked} `)
+    ? new Unmocked({ call: asked, hint: `InferenceTest.layer({ apps: [], endpoints: { "${asked}": reply } })` })
+    : undefined
+}
+
+export const make = ({ server, playing, endpoints, contents }: Options): HttpClient.HttpClient => {
+  const local = InProcess.make(server)
+  const hosted = playing.map(({ script, player }) => ({ ...Registry.host(player.base), script, player }))
+
+  const execute = (request: HttpClientRequest.HttpClientRequest, asked: string) =>
+    Effect.tap(local.execute(request), (response) =>
+      response.status >= 400 && response.status < 500
+        ? Effect.flatMap(
+            Effect.orElseSucceed(response.json, () => undefined),
+            (problem) => {
+              const [missing] = textsOf(problem).flatMap((text) => unmocked(text, asked) ?? [])
+              return missing === undefined ? Effect.void : Effect.die(missing)
+            }
+          )
+        : Effect.void
+    )
+
+  /** Has the next run of the app's script played, if the app plays one. */
+  const run = (request: HttpClientRequest.HttpClientRequest, asked: string) =>
+    Effect.gen(function* () {
+      const found = yield* Effect.option(Registry.resolve(hosted, jsonOf(request)))
+      if (Option.isNone(found)) return yield* execute(request, asked)
+      const { player, script } = found.value.app
+      const next = player.take()
+      if (next === undefined) {
+        return yield* Effect.die(new Unmocked({ call: `the app ${script.app.name}`, hint: Script.ended(script) }))
+      }
+      const error = Script.errorOf(next)
+      if (error !== undefined) return yield* Effect.die(new Scripted({ error }))
+      const takeBack = Effect.sync(player.assign(next))
+      return yield* execute(request, asked).pipe(
+        Effect.tap((response) => (response.status >= 400 ? takeBack : Effect.void)),
+        Effect.onError(() => takeBack)
+      )
+    })
+
+  const elsewhere = (request: HttpClientRequest.HttpClientRequest, url: string) => {
+    const bytes = contents.get(url)
+    return bytes !== undefined && (request.method === "GET" || request.method === "HEAD")
+      ? Effect.succeed(
+          HttpClientResponse.fromWeb(
+            request,
+            new Response(request.method === "HEAD" ? null : bytes.slice(), {
+              headers: {
+                "content-length": String(bytes.length),
+                "content-type": contentTypeOf(new URL(url).pathname) ?? "application/octet-stream"
+              }
+            })
+          )
+        )
+      : Effect.die(
+          new Unmocked({
+            call: `${request.method} ${url.replace(/\?.*/s, "")}`,
+            hint: `InferenceTest.layer({ apps: [], contents: { "${url.replace(/\?.*/s, "")}": bytes } })`
+          })
+        )
+  }
+
+  return HttpClient.make((request, url) => {
+    if (url.origin !== origin) return elsewhere(request, url.toString())
+    const asked = `${request.method} ${url.pathname}`
+    if (Object.hasOwn(endpoints, asked)) {
+      return Effect.succeed(HttpClientResponse.fromWeb(request, Response.json(endpoints[asked])))
+    }
+    return asked === "POST /apps/run" ? run(request, asked) : execute(request, asked)
+  })
+}

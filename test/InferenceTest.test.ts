@@ -1,0 +1,392 @@
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as HttpClient from "@effect/platform/HttpClient"
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as Agents from "effect-inferencesh/Agents"
+import * as ApiClient from "effect-inferencesh/ApiClient"
+import * as App from "effect-inferencesh/App"
+import * as File from "effect-inferencesh/File"
+import * as Files from "effect-inferencesh/Files"
+import * as InferenceError from "effect-inferencesh/InferenceError"
+import * as InferenceTest from "effect-inferencesh/InferenceTest"
+import * as Llm from "effect-inferencesh/Llm"
+import * as Sessions from "effect-inferencesh/Sessions"
+import * as Tasks from "effect-inferencesh/Tasks"
+import * as Tool from "effect-inferencesh/Tool"
+import * as T from "./support/tasks.js"
+
+const Caption = App.make("acme/caption", {
+  input: { text: Schema.String, times: Schema.optionalWith(Schema.Int, { default: () => 1 }) },
+  output: { caption: Schema.String }
+})
+
+const Arithmetic = App.make("acme/arithmetic", {
+  functions: {
+    add: { input: { a: Schema.Number, b: Schema.Number }, output: { sum: Schema.Number } },
+    negate: { input: { a: Schema.Number }, output: { negated: Schema.Number } }
+  }
+})
+
+const Draw = App.make("acme/draw", { input: { sketch: File.File }, output: { picture: File.File } })
+
+const run = Tasks.run(Caption, { input: { text: "cat" } })
+
+const caption = Effect.map(run, (task) => task.output.caption)
+
+/** What an effect dies with. */
+const death = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(Effect.exit(effect), (exit) =>
+    Exit.isFailure(exit)
+      ? Option.match(Cause.dieOption(exit.cause), {
+          onSome: (defect) => (defect instanceof InferenceTest.Unmocked ? Effect.succeed(defect) : Effect.die(defect)),
+          onNone: () => Effect.dieMessage(Cause.pretty(exit.cause))
+        })
+      : Effect.dieMessage("it did not die")
+  )
+
+describe("a mock that is a function", () => {
+  it.effect("gets the decoded input with its defaults, and gives the output", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* caption, "cat, 1")
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [InferenceTest.app(Caption, ({ text, times }) => ({ caption: `${text}, ${times}` }))]
+        })
+      )
+    )
+  )
+
+  it.effect("may give an Effect, in the time of the test's clock, or a Stream", () =>
+    Effect.gen(function* () {
+      const fiber = yield* Effect.fork(caption)
+      yield* TestClock.adjust("59 seconds")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(fiber)))
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* Fiber.join(fiber), "slow")
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [InferenceTest.app(Caption, () => Effect.delay(Effect.succeed({ caption: "slow" }), "1 minute"))]
+        })
+      )
+    )
+  )
+
+  it.effect("mocks each function of an app that has several", () =>
+    Effect.gen(function* () {
+      const { output } = yield* Tasks.run(Arithmetic, { function: "negate", input: { a: 1 } })
+      assert.strictEqual(output.negated, -1)
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [
+            InferenceTest.app(Arithmetic, {
+              add: ({ a, b }) => ({ sum: a + b }),
+              negate: ({ a }) => Effect.succeed({ negated: -a })
+            })
+          ]
+        })
+      )
+    )
+  )
+
+  it.effect("fails the task with what it fails with or throws, or when its output does not fit", () =>
+    Effect.gen(function* () {
+      const outcomes = (mock: () => { caption: string } | Effect.Effect<never, string>) =>
+        Effect.map(
+          Effect.flip(Effect.provide(run, InferenceTest.layer({ apps: [InferenceTest.app(Caption, mock)] }))),
+          (error) => (error._tag === "TaskFailed" ? error.task.error : assert.fail(error._tag))
+        )
+      assert.strictEqual(yield* outcomes(() => Effect.fail("no luck")), "no luck")
+      assert.include(
+        yield* outcomes(() => {
+          throw new Error("a bug")
+        }),
+        "a bug"
+      )
+      const wrong: unknown = { caption: 1 }
+      assert.include(yield* outcomes(() => wrong as { caption: string }), "caption")
+    })
+  )
+})
+
+describe("a script", () => {
+  const moody = InferenceTest.script(Caption, [
+    [
+      { log: "loading" },
+      { after: "2 seconds", output: { caption: "a" } },
+      { after: "2 seconds", output: { caption: "a cat" } }
+    ],
+    { fail: "out of memory" },
+    { cancelled: true },
+    { error: new InferenceError.RateLimited({ status: 429, retryAfter: Duration.seconds(3) }) },
+    { output: { caption: "at last" } }
+  ])
+
+  it.effect("plays a run after the other: outputs and logs over time, failures, cancellation, refusals", () =>
+    Effect.gen(function* () {
+      const first = yield* Effect.fork(T.record(Tasks.runStream(Caption, { input: { text: "cat" } })))
+      yield* TestClock.adjust("5 seconds")
+      const { items, error } = yield* Fiber.join(first)
+      assert.isUndefined(error)
+      const outputs = items.flatMap(({ output }) => (output === undefined ? [] : [output.caption]))
+      assert.deepStrictEqual([...new Set(outputs)], ["a", "a cat"])
+      assert.isTrue(items.at(-1)?.logs?.some(({ content }) => content === "loading"))
+
+      const errors = yield* Effect.all([Effect.flip(run), Effect.flip(run), Effect.flip(run)])
+      assert.deepStrictEqual(
+        errors.map(({ _tag }) => _tag),
+        ["TaskFailed", "TaskCancelled", "RateLimited"]
+      )
+      assert.strictEqual(errors[0]._tag === "TaskFailed" && errors[0].task.error, "out of memory")
+      assert.strictEqual(yield* caption, "at last")
+      const beyond = yield* death(run)
+      assert.include(beyond.message, "acme/caption")
+      assert.include(beyond.message, "5 runs")
+    }).pipe(Effect.provide(InferenceTest.layer({ apps: [moody] })))
+  )
+
+  it.effect("starts over in each layer", () =>
+    Effect.gen(function* () {
+      const once = InferenceTest.script(Caption, [{ output: { caption: "one" } }])
+      const layer = InferenceTest.layer({ apps: [once] })
+      assert.strictEqual(yield* Effect.provide(caption, layer), "one")
+      assert.strictEqual(yield* Effect.provide(caption, layer), "one")
+    })
+  )
+
+  it.effect("makes retries testable", () =>
+    Effect.gen(function* () {
+      const fiber = yield* caption.pipe(
+        Effect.retry({
+          while: (error) => InferenceError.isTransient(error),
+          schedule: Schedule.spaced("10 seconds"),
+          times: 3
+        }),
+        Effect.fork
+      )
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(yield* Fiber.join(fiber), "third")
+      assert.strictEqual((yield* InferenceTest.runsOf(Caption)).length, 3)
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [
+            InferenceTest.script(Caption, [
+              { error: new InferenceError.ServiceUnavailable({ status: 503 }) },
+              { error: new InferenceError.RateLimited({ status: 429 }) },
+              { output: { caption: "third" } }
+            ])
+          ]
+        })
+      )
+    )
+  )
+
+  it.effect("gives each of several calls at once a run of its own", () =>
+    Effect.gen(function* () {
+      const results = yield* Effect.forEach([1, 2, 3, 4], () => Effect.either(caption), { concurrency: 4 })
+      const texts = results.map((result) => (result._tag === "Right" ? result.right : result.left._tag))
+      assert.deepStrictEqual(texts.sort(), ["Forbidden", "a", "b", "c"].sort())
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [
+            InferenceTest.script(Caption, [
+              { output: { caption: "a" } },
+              { error: new InferenceError.Forbidden({ status: 403 }) },
+              { output: { caption: "b" } },
+              { output: { caption: "c" } }
+            ])
+          ]
+        })
+      )
+    )
+  )
+
+  it.effect("keeps a run for the next call where a task was refused", () =>
+    Effect.gen(function* () {
+      const refused = yield* Effect.flip(Tasks.run("acme/caption", { input: { text: 1 } }))
+      assert.strictEqual(refused._tag, "InvalidRequest")
+      assert.strictEqual(yield* caption, "still here")
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({ apps: [InferenceTest.script(Caption, [{ output: { caption: "still here" } }])] })
+      )
+    )
+  )
+
+  it.effect("can last for ever, and be cancelled", () =>
+    Effect.gen(function* () {
+      const fiber = yield* Effect.fork(Effect.timeout(run, "50 seconds"))
+      yield* TestClock.adjust("1 minute")
+      const error = yield* Effect.flip(Fiber.join(fiber))
+      assert.strictEqual(error._tag, "TimeoutException")
+      const [task] = Chunk.toReadonlyArray(yield* Stream.runCollect(Tasks.list()))
+      assert.strictEqual(task?.status, "cancelled")
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [InferenceTest.script(Caption, [{ after: Duration.infinity, output: { caption: "" } }])]
+        })
+      )
+    )
+  )
+})
+
+describe("agents", () => {
+  const add = Tool.make("add", {
+    description: "Adds",
+    params: { a: Schema.Number, b: Schema.Number },
+    handler: ({ a, b }) => Effect.succeed(a + b)
+  })
+
+  it.effect("are mocked by what their models say", () =>
+    Effect.gen(function* () {
+      const agent = yield* Agents.create("acme/helper")
+      assert.strictEqual((yield* agent.sendMessage("hello")).text, "Hello!")
+      const described = yield* Agents.create({ coreApp: "openrouter/claude", tools: [add] })
+      assert.strictEqual((yield* described.sendMessage("2 + 3?")).text, "5")
+      assert.deepStrictEqual(
+        (yield* InferenceTest.calls).map(({ method }) => method),
+        ["Agents.create", "Agent.sendMessage", "Agents.create", "Agent.sendMessage"]
+      )
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [
+            Llm.scripted("openrouter/claude", [
+              { toolCalls: [{ name: "add", arguments: { a: 2, b: 3 } }] },
+              { response: "5" }
+            ])
+          ],
+          agents: { "acme/helper": [{ response: "Hello!" }] }
+        })
+      )
+    )
+  )
+})
+
+describe("what is not mocked", () => {
+  it.effect("makes the code die, and says how to mock it", () =>
+    Effect.gen(function* () {
+      const deaths = yield* Effect.all([
+        death(Effect.catchAll(Tasks.run("acme/nope", { input: {} }), () => Effect.void)),
+        death(Effect.flatMap(Agents.create("acme/nobody"), (agent) => agent.sendMessage("hello"))),
+        death(Effect.flatMap(Agents.create({ coreApp: "acme/no-model" }), (agent) => agent.sendMessage("hello"))),
+        death(Stream.runDrain(Files.download(File.fromUri("https://example.com/cat.png?signature=secret")))),
+        death(HttpClient.get("https://example.com/")),
+        death(ApiClient.request({ path: "/entitlements/usage", schema: Schema.Unknown })),
+        death(Tasks.estimate("app1", { input: {} }))
+      ])
+      assert.deepStrictEqual(
+        deaths.map((defect) => defect.call),
+        [
+          "the app acme/nope",
+          "the agent acme/nobody",
+          "the app acme/no-model",
+          "GET https://example.com/cat.png",
+          "GET https://example.com/",
+          "GET /entitlements/usage",
+          "POST /store/apps/app1/estimate"
+        ]
+      )
+      for (const defect of deaths) assert.include(defect.message, "InferenceTest.layer({ apps:")
+    }).pipe(Effect.provide(InferenceTest.layer({ apps: [] })))
+  )
+
+  it.effect("is another thing than what is not there: a task that nobody started is NotFound", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Tasks.get("nope"))
+      assert.strictEqual(error._tag, "NotFound")
+    }).pipe(Effect.provide(InferenceTest.layer({ apps: [] })))
+  )
+
+  it.effect("can be given: endpoints, methods, files at addresses and on the disk", () =>
+    Effect.gen(function* () {
+      const usage = yield* ApiClient.request({
+        path: "/entitlements/usage",
+        schema: Schema.Struct({ concurrency: Schema.Number })
+      })
+      assert.strictEqual(usage.concurrency, 4)
+      assert.strictEqual((yield* Tasks.get("abc")).error, "out of memory")
+      const text = (file: File.File) => Effect.map(File.bytes(file), (bytes) => new TextDecoder().decode(bytes))
+      const { output } = yield* Tasks.run(Draw, { input: { sketch: File.fromPath("/home/me/sketch.txt") } })
+      assert.strictEqual(yield* text(output.picture), "sketched, drawn")
+      const fetched = yield* Tasks.run(Draw, { input: { sketch: File.fromUri("https://example.com/a.txt") } })
+      assert.strictEqual(yield* text(fetched.output.picture), "fetched, drawn")
+      const saved = yield* Files.downloadTo(output.picture, "/downloads")
+      const fs = yield* FileSystem.FileSystem
+      assert.strictEqual(yield* fs.readFileString(saved.path), "sketched, drawn")
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [
+            InferenceTest.app(Draw, ({ sketch }) =>
+              Effect.map(File.bytes(sketch), (bytes) => ({
+                picture: File.fromBytes(new TextEncoder().encode(`${new TextDecoder().decode(bytes)}, drawn`), {
+                  filename: "picture.txt"
+                })
+              }))
+            )
+          ],
+          tasks: { get: (id) => Effect.succeed(InferenceTest.task({ id, status: "failed", error: "out of memory" })) },
+          endpoints: { "GET /entitlements/usage": { concurrency: 4 } },
+          contents: { "/home/me/sketch.txt": "sketched", "https://example.com/a.txt": "fetched" }
+        })
+      )
+    )
+  )
+})
+
+describe("the recorder", () => {
+  it.effect("notes what is asked, when it is asked, with the parameters of each run", () =>
+    Effect.gen(function* () {
+      const unused = Tasks.get("never run")
+      assert.isTrue(Effect.isEffect(unused))
+      yield* run
+      const { id } = yield* Tasks.submit(Caption, { input: { text: "dog", times: 2 }, infra: "private" })
+      yield* Tasks.waitForCompletion(id)
+      yield* Stream.runDrain(Tasks.stream(id))
+      yield* Effect.scoped(
+        Effect.flatMap(Sessions.make(Caption), (session) => session.run({ input: { text: "fish" } }))
+      )
+      yield* Files.upload(new Uint8Array(3), { filename: "three.bin" })
+      const calls = yield* InferenceTest.calls
+      assert.deepStrictEqual(
+        calls.map(({ method }) => method),
+        [
+          "Tasks.run",
+          "Tasks.submit",
+          "Tasks.waitForCompletion",
+          "Tasks.stream",
+          "Sessions.make",
+          "Tasks.runStream",
+          "Files.upload"
+        ]
+      )
+      assert.deepStrictEqual(calls[0], { method: "Tasks.run", args: ["acme/caption", { input: { text: "cat" } }] })
+      const runs = yield* InferenceTest.runsOf(Caption)
+      assert.deepStrictEqual(
+        runs.map(({ input }) => input.text),
+        ["cat", "dog", "fish"]
+      )
+      assert.strictEqual(runs[1]?.infra, "private")
+      yield* InferenceTest.forget
+      assert.deepStrictEqual(yield* InferenceTest.calls, [])
+    }).pipe(
+      Effect.provide(InferenceTest.layer({ apps: [InferenceTest.app(Caption, ({ text }) => ({ caption: text }))] }))
+    )
+  )
+})
