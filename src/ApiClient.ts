@@ -29,8 +29,9 @@ import { ClientTransform } from "./internal/clientTransform.js"
 import { type Notice, unwrap } from "./internal/envelope.js"
 import * as Failure from "./internal/failure.js"
 import * as Framing from "./internal/framing.js"
-import * as Metrics from "./internal/metrics.js"
+import * as HttpSpan from "./internal/httpSpan.js"
 import * as Retry from "./internal/retry.js"
+import * as Telemetry from "./internal/telemetry.js"
 import type * as Task from "./Task.js"
 
 export type {
@@ -264,8 +265,7 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
         )
       })
 
-    const authorised = plain.pipe(
-      HttpClient.withTracerPropagation(false),
+    const authorised = HttpSpan.withoutSpans(plain).pipe(
       HttpClient.mapRequestEffect(authorise),
       HttpClient.transformResponse((send) =>
         send.pipe(
@@ -281,7 +281,9 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
       through: HttpClient.HttpClient["execute"]
     ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> =>
       Effect.flatMap(ClientTransform, (transform) =>
-        transform(opaque(through)).execute(HttpClientRequest.setUrl(request, addressOf(request.url)))
+        transform(opaque((request) => HttpSpan.withSpan(request, through(request)))).execute(
+          HttpClientRequest.setUrl(request, addressOf(request.url))
+        )
       )
 
     const client = opaque((request) => send(request, authorised.execute))
@@ -362,7 +364,10 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
     const notify = (notice: Notice) =>
       Effect.zipRight(
         Effect.logDebug(scrub(`inference.sh: ${notice.message}`)).pipe(
-          Effect.annotateLogs({ code: scrub(notice.code), level: scrub(notice.level) })
+          Effect.annotateLogs({
+            "inference.notice.code": scrub(notice.code),
+            "inference.notice.level": scrub(notice.level)
+          })
         ),
         options.onNotice?.(notice) ?? Effect.void
       )
@@ -398,7 +403,7 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
             return Failure.decodeError(`reply to ${method} ${about.url}`, error, about)
           })
         ),
-        Metrics.request(method)
+        Telemetry.request(method)
       )
     }
 

@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import * as App from "../App.js"
 import * as File from "../File.js"
 import { AppFailed, InvalidRequest, type Issue } from "../InferenceError.js"
+import { Attribute } from "../Telemetry.js"
 import { failed } from "./appFailed.js"
 import { issuesOf, messageOf } from "./failure.js"
 import { mapFileFields } from "./fileFields.js"
@@ -449,7 +450,8 @@ export const make = (
               onTimeout: () => Effect.logWarning("unload did not return in time: it is left to itself")
             }),
             Effect.flatten,
-            Effect.catchAllCause((cause) => Effect.logWarning("unload failed", failed(app, "unload")(cause)))
+            Effect.catchAllCause((cause) => Effect.logWarning("unload failed", failed(app, "unload")(cause))),
+            Effect.annotateLogs(Attribute.app, name)
           )
       )
       return (name, input, resolveFile) => {
