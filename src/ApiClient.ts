@@ -29,8 +29,10 @@ import { ClientTransform } from "./internal/clientTransform.js"
 import { type Notice, unwrap } from "./internal/envelope.js"
 import * as Failure from "./internal/failure.js"
 import * as Framing from "./internal/framing.js"
-import * as Metrics from "./internal/metrics.js"
+import * as HttpSpan from "./internal/httpSpan.js"
+import * as Reply from "./internal/reply.js"
 import * as Retry from "./internal/retry.js"
+import * as Telemetry from "./internal/telemetry.js"
 import type * as Task from "./Task.js"
 
 export type {
@@ -113,6 +115,22 @@ export interface Settings {
   readonly retry: Required<{ readonly [Key in keyof Retry.RetryPolicy]: Retry.Resolved[Key] }>
   readonly maxLineBytes: number
 }
+
+/**
+ * What the headers of a reply say, whether it is a success or a failure. Headers that are missing or cannot be read are left out.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const ReplyInfo = Reply.ReplyInfo
+
+/**
+ * What the headers of a reply say.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReplyInfo extends Schema.Schema.Type<typeof ReplyInfo> {}
 
 /**
  * A request to the service.
@@ -264,8 +282,7 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
         )
       })
 
-    const authorised = plain.pipe(
-      HttpClient.withTracerPropagation(false),
+    const authorised = HttpSpan.withoutSpans(plain).pipe(
       HttpClient.mapRequestEffect(authorise),
       HttpClient.transformResponse((send) =>
         send.pipe(
@@ -281,7 +298,9 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
       through: HttpClient.HttpClient["execute"]
     ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> =>
       Effect.flatMap(ClientTransform, (transform) =>
-        transform(opaque(through)).execute(HttpClientRequest.setUrl(request, addressOf(request.url)))
+        transform(opaque((request) => HttpSpan.withSpan(request, through(request)))).execute(
+          HttpClientRequest.setUrl(request, addressOf(request.url))
+        )
       )
 
     const client = opaque((request) => send(request, authorised.execute))
@@ -324,20 +343,24 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
             onTimeout: () => new TransportError({ ...about, reason: "Timeout" })
           })
         )
+        const requestIdHeader = response.headers["x-request-id"]
+        const requestId = requestIdHeader && scrub(requestIdHeader)
+        const reply = yield* Reply.read(response, about, requestId)
+        yield* Effect.flatMap(Reply.OnReply, (onReply) => onReply(reply))
         if (response.status >= 200 && response.status < 300) return response
         const body = yield* Effect.orElseSucceed(
           readText(Stream.interruptAfter(bytesOf(response, about), settings.idleTimeout), maxErrorBytes),
           () => ""
         )
-        const { location, "x-request-id": requestId } = response.headers
+        const { location } = response.headers
         return yield* Effect.fail(
           Failure.fromStatus(
             response.status,
             scrub(body),
             {
               ...about,
-              requestId: requestId && scrub(requestId),
-              retryAfter: yield* Failure.retryAfter(response.headers, response.status),
+              requestId,
+              retryAfter: reply.retryAfter,
               location: location && scrub(location)
             },
             about
@@ -362,7 +385,10 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
     const notify = (notice: Notice) =>
       Effect.zipRight(
         Effect.logDebug(scrub(`inference.sh: ${notice.message}`)).pipe(
-          Effect.annotateLogs({ code: scrub(notice.code), level: scrub(notice.level) })
+          Effect.annotateLogs({
+            "inference.notice.code": scrub(notice.code),
+            "inference.notice.level": scrub(notice.level)
+          })
         ),
         options.onNotice?.(notice) ?? Effect.void
       )
@@ -398,7 +424,7 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
             return Failure.decodeError(`reply to ${method} ${about.url}`, error, about)
           })
         ),
-        Metrics.request(method)
+        Telemetry.request(method)
       )
     }
 

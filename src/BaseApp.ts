@@ -18,6 +18,7 @@ import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import * as App from "./App.js"
 import type * as File from "./File.js"
 import { AppFailed, type FileError, type InvalidRequest } from "./InferenceError.js"
@@ -29,7 +30,9 @@ import * as NodeHost from "./internal/nodeHost.js"
 import * as Node from "./internal/nodeModule.js"
 import { scopedPermit } from "./internal/permit.js"
 import { mapFiles } from "./internal/server/mapFiles.js"
+import * as Telemetry from "./internal/telemetry.js"
 import type * as NodeModule from "./NodeModule.js"
+import { Attribute } from "./Telemetry.js"
 
 /**
  * The mark of a {@link BaseApp}.
@@ -305,7 +308,12 @@ export const make = <
       yield* Effect.addFinalizer(() =>
         Effect.catchAllCause(
           Effect.suspend(() => (unload === undefined ? Effect.void : unload(state))),
-          (cause) => Effect.logWarning("unload failed", failed(app, "unload")(cause))
+          (cause) =>
+            Effect.annotateLogs(
+              Effect.logWarning("unload failed", failed(app, "unload")(cause)),
+              Attribute.app,
+              app.name
+            )
         )
       )
       return (name, input) => {
@@ -320,7 +328,9 @@ export const make = <
             return Stream.mapInputContext(stream, (own: EffectContext.Context<Context>) =>
               EffectContext.merge(own, context).pipe(
                 EffectContext.add(Context, EffectContext.get(own, Context)),
-                EffectContext.add(Scope.Scope, scope)
+                EffectContext.add(Scope.Scope, scope),
+                // That of the run, and not that of setup.
+                EffectContext.merge(EffectContext.pick(Tracer.ParentSpan)(own))
               )
             )
           })
@@ -577,7 +587,7 @@ const instance = <A extends App.Any, R>(
 ): Effect.Effect<Instance<A>, AppFailed, R | Scope.Scope> =>
   Effect.gen(function* () {
     const { app } = self
-    const invoke = yield* self.open(config)
+    const invoke = yield* Telemetry.span("BaseApp.start", { [Attribute.app]: app.name })(self.open(config))
     const semaphore = yield* Effect.makeSemaphore(self.concurrency)
     const permit = scopedPermit(semaphore)
     const makeLocalFiles = yield* LocalFiles.make
@@ -623,7 +633,14 @@ const instance = <A extends App.Any, R>(
           )
         )
       })
-      return Stream.unwrapScoped(outputs)
+      return Stream.unwrapScoped(outputs).pipe(
+        Telemetry.streamSpan("BaseApp.run", {
+          [Attribute.app]: app.name,
+          [Attribute.function]: name,
+          [Attribute.taskId]: options.taskId,
+          [Attribute.sessionId]: options.sessionId
+        })
+      )
     }
 
     const runParts = (input: unknown, options: RunOptions = {}) =>

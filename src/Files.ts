@@ -19,9 +19,10 @@ import * as File from "./File.js"
 import type { ApiFailure, FileError } from "./InferenceError.js"
 import * as Download from "./internal/download.js"
 import { makeDownloadTo } from "./internal/downloadTo.js"
-import * as Metrics from "./internal/metrics.js"
 import { type ListQuery, list as listPages } from "./internal/pagination.js"
+import * as Telemetry from "./internal/telemetry.js"
 import { FileRecord, fromRecord, makeUpload } from "./internal/upload.js"
+import { Attribute } from "./Telemetry.js"
 
 /**
  * What can be uploaded. A stream's `E` is reported as `FileError`.
@@ -135,7 +136,7 @@ export const make: Effect.Effect<
 
   return {
     upload: (source, options = {}) =>
-      uploadWith(toFile(source), options, () => Effect.void).pipe(Metrics.operation("Files.upload")),
+      uploadWith(toFile(source), options, () => Effect.void).pipe(Telemetry.operation("Files.upload")),
 
     uploadStream: (source, options = {}) =>
       Stream.unwrapScoped(
@@ -151,26 +152,26 @@ export const make: Effect.Effect<
           )
           return Mailbox.toStream(events)
         })
-      ).pipe(Metrics.streamOperation("Files.uploadStream")),
+      ).pipe(Telemetry.streamOperation("Files.uploadStream")),
 
-    download: (file) => download(file).pipe(Metrics.streamOperation("Files.download")),
+    download: (file) => download(file).pipe(Telemetry.streamOperation("Files.download")),
 
-    downloadTo: (file, directory) => saveTo(file, directory).pipe(Metrics.operation("Files.downloadTo")),
+    downloadTo: (file, directory) => saveTo(file, directory).pipe(Telemetry.operation("Files.downloadTo")),
 
     get: (id) =>
       Effect.map(api.request({ path: `/files/${encodeURIComponent(id)}`, schema: FileRecord }), fromRecord).pipe(
-        Metrics.operation("Files.get", { "inference.file.id": id })
+        Telemetry.operation("Files.get", { [Attribute.fileId]: id })
       ),
 
     list: (query) =>
       Stream.map(listPages(api, { method: "POST", path: "/files/list" }, FileRecord, query), fromRecord).pipe(
-        Metrics.streamOperation("Files.list")
+        Telemetry.streamOperation("Files.list")
       ),
 
     remove: (id) =>
       api
         .request({ method: "DELETE", path: `/files/${encodeURIComponent(id)}`, schema: Schema.Unknown })
-        .pipe(Effect.asVoid, Metrics.operation("Files.remove", { "inference.file.id": id }))
+        .pipe(Effect.asVoid, Telemetry.operation("Files.remove", { [Attribute.fileId]: id }))
   }
 })
 

@@ -11,11 +11,14 @@ import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
 import * as Agents from "./Agents.js"
 import * as ApiClient from "./ApiClient.js"
 import * as Files from "./Files.js"
 import { ClientTransform } from "./internal/clientTransform.js"
+import { OnReply } from "./internal/reply.js"
 import * as Sessions from "./Sessions.js"
 import * as Tasks from "./Tasks.js"
 
@@ -175,3 +178,121 @@ export const withClientTransform: {
       Effect.provideService(effect, ClientTransform, (client) => f(outer(client)))
     )
 )
+
+/**
+ * Tells of each reply of the service to the requests inside an effect, as its headers come: also those that fail, and those before
+ * a retry. So the last one told of belongs to the value or the error that follows. Only that effect's own replies are told of,
+ * whatever else goes on beside it.
+ *
+ * Uploads and downloads of bytes are no replies of the service.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Inference, Tasks } from "effect-inferencesh"
+ *
+ * const task = Tasks.get("7k2m9qd4r8v1x5c3b6n0zthwpa").pipe(
+ *   Inference.onReply(({ status, requestId, rateLimit }) =>
+ *     Effect.logDebug(`${status}, ${rateLimit?.remaining ?? "any number of"} requests left (request ${requestId})`)
+ *   )
+ * )
+ * ```
+ * @since 0.1.0
+ * @category replies
+ */
+export const onReply: {
+  <R2>(
+    f: (reply: ApiClient.ReplyInfo) => Effect.Effect<void, never, R2>
+  ): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R | R2>
+  <A, E, R, R2>(
+    effect: Effect.Effect<A, E, R>,
+    f: (reply: ApiClient.ReplyInfo) => Effect.Effect<void, never, R2>
+  ): Effect.Effect<A, E, R | R2>
+} = dual(
+  2,
+  <A, E, R, R2>(
+    effect: Effect.Effect<A, E, R>,
+    f: (reply: ApiClient.ReplyInfo) => Effect.Effect<void, never, R2>
+  ): Effect.Effect<A, E, R | R2> =>
+    Effect.flatMap(alsoTelling(f), (tell) => Effect.provideService(effect, OnReply, tell))
+)
+
+/**
+ * Tells of each reply of the service to the requests of a stream, as {@link onReply} does for an effect: those of its pages, and of
+ * the connections that it is read from.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Ref, Stream } from "effect"
+ * import { Inference, Tasks } from "effect-inferencesh"
+ *
+ * const program = Effect.gen(function* () {
+ *   const left = yield* Ref.make(Number.POSITIVE_INFINITY)
+ *   yield* Tasks.list().pipe(
+ *     Inference.onReplyStream(({ rateLimit }) => Ref.update(left, (left) => rateLimit?.remaining ?? left)),
+ *     Stream.takeUntilEffect(() => Effect.map(Ref.get(left), (left) => left < 10)),
+ *     Stream.runForEach((task) => Effect.log(task.id))
+ *   )
+ * })
+ * ```
+ * @since 0.1.0
+ * @category replies
+ */
+export const onReplyStream: {
+  <R2>(
+    f: (reply: ApiClient.ReplyInfo) => Effect.Effect<void, never, R2>
+  ): <A, E, R>(stream: Stream.Stream<A, E, R>) => Stream.Stream<A, E, R | R2>
+  <A, E, R, R2>(
+    stream: Stream.Stream<A, E, R>,
+    f: (reply: ApiClient.ReplyInfo) => Effect.Effect<void, never, R2>
+  ): Stream.Stream<A, E, R | R2>
+} = dual(
+  2,
+  <A, E, R, R2>(
+    stream: Stream.Stream<A, E, R>,
+    f: (reply: ApiClient.ReplyInfo) => Effect.Effect<void, never, R2>
+  ): Stream.Stream<A, E, R | R2> =>
+    Stream.unwrap(Effect.map(alsoTelling(f), (tell) => Stream.provideService(stream, OnReply, tell)))
+)
+
+/** Whoever asked to be told from outside is told first. */
+const alsoTelling = <R>(f: (reply: ApiClient.ReplyInfo) => Effect.Effect<void, never, R>) =>
+  Effect.zipWith(
+    OnReply,
+    Effect.context<R>(),
+    (outer, context) => (reply: ApiClient.ReplyInfo) =>
+      Effect.zipRight(
+        outer(reply),
+        // Requests that it makes itself are not told to it again.
+        Effect.provideService(Effect.provide(f(reply), context), OnReply, outer)
+      )
+  )
+
+/**
+ * Gives the value of an effect with the last reply of the service that led to it; none where nothing was sent. Where the effect
+ * fails, its error has the `requestId`, the `status` and the `retryAfter` of the reply, and {@link onReply} tells of it.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Option } from "effect"
+ * import { Inference, Tasks } from "effect-inferencesh"
+ *
+ * const program = Effect.gen(function* () {
+ *   const [task, reply] = yield* Inference.withReply(Tasks.get("7k2m9qd4r8v1x5c3b6n0zthwpa"))
+ *   yield* Effect.log(task.status, Option.map(reply, ({ requestId }) => requestId))
+ * })
+ * ```
+ * @since 0.1.0
+ * @category replies
+ */
+export const withReply = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<readonly [value: A, reply: Option.Option<ApiClient.ReplyInfo>], E, R> =>
+  Effect.suspend(() => {
+    let last = Option.none<ApiClient.ReplyInfo>()
+    const keep = (reply: ApiClient.ReplyInfo) =>
+      Effect.sync(() => {
+        last = Option.some(reply)
+      })
+    return Effect.map(onReply(effect, keep), (value) => [value, last] as const)
+  })

@@ -7,6 +7,7 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServer from "@effect/platform/HttpServer"
 import type * as Path from "@effect/platform/Path"
 import * as Deferred from "effect/Deferred"
@@ -203,7 +204,10 @@ export const layer = <const Apps extends ReadonlyArray<BaseApp.Any>>(
       const server = yield* HttpServer.HttpServer
       const ready = yield* Deferred.make<HttpApp.Default>()
       // Served before it is made, and so until after it has come to its end.
-      yield* server.serve(Effect.flatten(Deferred.await(ready)))
+      // The HTTP server's own spans show the whole address.
+      yield* server
+        .serve(Effect.flatten(Deferred.await(ready)))
+        .pipe(Effect.locally(HttpMiddleware.currentTracerDisabledWhen, ({ url }) => Server.isSecret(url)))
       yield* Deferred.succeed(ready, yield* make(options))
     })
   )

@@ -5,11 +5,17 @@ import * as NodePath from "@effect/platform-node/NodePath"
 import { assert, describe, it } from "@effect/vitest"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import { ApiClient, Files, Inference, Tasks } from "../src/index.js"
 import { NodeInference } from "../src/node.js"
 import * as Http from "./support/http.js"
@@ -261,3 +267,194 @@ describe("Inference.withClientTransform", () => {
     })
   )
 })
+
+const headers = {
+  "x-request-id": "r1",
+  "x-ratelimit-limit": "100",
+  "x-ratelimit-remaining": "41",
+  "x-ratelimit-reset": "60"
+}
+
+const askFor = (path: string) => ApiClient.request({ path, query: { cursor: "c" }, schema: Schema.Unknown })
+
+describe("Inference.withReply", () => {
+  it.effect("gives what the headers of the reply say", () =>
+    Effect.gen(function* () {
+      const { result } = yield* over(() => Http.json({ data: 1 }, 200, headers), Inference.withReply(askFor("/x")))
+      const [value, reply] = Either.getOrThrow(result)
+      assert.strictEqual(value, 1)
+      assert.deepStrictEqual(
+        reply,
+        Option.some({
+          method: "GET",
+          url: `${base}/x`,
+          taskId: undefined,
+          status: 200,
+          requestId: "r1",
+          rateLimit: { limit: 100, remaining: 41, reset: DateTime.unsafeMake(60_000) },
+          retryAfter: undefined
+        })
+      )
+    })
+  )
+
+  it.effect("reads the headers of the drafts as well, and leaves out what cannot be read", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(1_000_000)
+      const replyTo = (headers: Readonly<Record<string, string>>) =>
+        Effect.map(
+          over(() => Http.json({ data: 1 }, 200, headers), Inference.withReply(askFor("/x"))),
+          ({ result }) => Option.getOrThrow(Either.getOrThrow(result)[1])
+        )
+      const drafts = yield* replyTo({
+        "ratelimit-limit": "100, 100;w=60",
+        "ratelimit-remaining": "0",
+        "ratelimit-reset": "30",
+        "retry-after": "7"
+      })
+      assert.deepStrictEqual(drafts.rateLimit, { limit: 100, remaining: 0, reset: DateTime.unsafeMake(1_030_000) })
+      assert.deepStrictEqual(drafts.retryAfter, Duration.seconds(7))
+      const odd = yield* replyTo({
+        "x-ratelimit-limit": "many",
+        "x-ratelimit-remaining": "-1",
+        "x-ratelimit-reset": "1e300",
+        "retry-after": "soon"
+      })
+      assert.isUndefined(odd.rateLimit)
+      assert.isUndefined(odd.retryAfter)
+      const one = yield* replyTo({ "x-ratelimit-limit": "", "x-ratelimit-remaining": "3" })
+      assert.deepStrictEqual(one.rateLimit, { limit: undefined, remaining: 3, reset: undefined })
+    })
+  )
+
+  it.effect("gives the last of several, and none where nothing was sent", () =>
+    Effect.gen(function* () {
+      let count = 0
+      const { result } = yield* over(
+        () => Http.json({ data: 1 }, 200, { "x-request-id": `r${++count}` }),
+        Effect.all([Inference.withReply(Effect.zip(ask, ask)), Inference.withReply(Effect.succeed("nothing"))])
+      )
+      const [[, last], [, none]] = Either.getOrThrow(result)
+      assert.strictEqual(Option.getOrThrow(last).requestId, "r2")
+      assert.isTrue(Option.isNone(none))
+    })
+  )
+
+  it.effect("does not mix up the replies of calls beside each other", () =>
+    Effect.gen(function* () {
+      const { result } = yield* over(
+        () => (request, sent) =>
+          Http.after(Number(sent.path.slice(2)), Http.json({ data: 1 }, 200, { "x-request-id": sent.path }))(
+            request,
+            sent
+          ),
+        Effect.forEach(
+          [30, 10, 20],
+          (wait) =>
+            Effect.map(
+              Inference.withReply(ApiClient.request({ path: `/${wait}`, schema: Schema.Unknown })),
+              ([, reply]) => Option.getOrThrow(reply).requestId
+            ),
+          { concurrency: "unbounded" }
+        ).pipe(Effect.zipLeft(TestClock.adjust(30), { concurrent: true }))
+      )
+      assert.deepStrictEqual(Either.getOrThrow(result), ["/30", "/10", "/20"])
+    })
+  )
+
+  it("can be written as JSON", () => {
+    const reply = { method: "GET", url: base, status: 200, rateLimit: { reset: DateTime.unsafeMake(0) } }
+    const json = JSON.parse(JSON.stringify(Schema.encodeSync(ApiClient.ReplyInfo)(reply)))
+    assert.deepStrictEqual(Schema.decodeUnknownSync(ApiClient.ReplyInfo)(json), reply)
+  })
+})
+
+describe("Inference.onReply", () => {
+  const heard = () => {
+    const replies: Array<ApiClient.ReplyInfo> = []
+    return { replies, hear: (reply: ApiClient.ReplyInfo) => Effect.sync(() => void replies.push(reply)) }
+  }
+
+  it.effect("is told of each reply: also of one before a retry, and of the one that an effect fails with", () =>
+    Effect.gen(function* () {
+      const { replies, hear } = heard()
+      const recorder = Http.recorder([
+        Http.problem(503, "busy", "busy", { "x-request-id": "r1", "retry-after": "0" }),
+        Http.problem(404, "none", "none", { "x-request-id": "r2" })
+      ])
+      const live = Layer.provide(
+        Inference.layer({ apiKey: Redacted.make("inf_key"), retry: { baseDelay: 0 } }),
+        platform(recorder)
+      )
+      const error = yield* Effect.flip(Tasks.get("t1")).pipe(
+        Inference.onReply(hear),
+        Effect.provide(live),
+        Effect.zipLeft(TestClock.adjust("1 second"), { concurrent: true })
+      )
+      assert.deepStrictEqual(
+        replies.map(({ status, requestId, taskId }) => [status, requestId, taskId]),
+        [
+          [503, "r1", "t1"],
+          [404, "r2", "t1"]
+        ]
+      )
+      assert.strictEqual(error.requestId, "r2")
+    })
+  )
+
+  it.effect("nests, outermost first, needs what it needs from outside, and is not told of its own requests", () =>
+    Effect.gen(function* () {
+      const order: Array<string> = []
+      const note = (name: string) => () =>
+        Effect.flatMap(Effect.zipRight(Effect.orDie(ask), Label), (label) =>
+          Effect.sync(() => void order.push(`${name} ${label}`))
+        )
+      const { sent } = yield* over(
+        () => Http.data("ok"),
+        ask.pipe(
+          Inference.onReply(note("inner")),
+          Effect.provideService(Label, "in"),
+          Inference.onReply(() => Effect.sync(() => void order.push("outer")))
+        )
+      )
+      assert.deepStrictEqual(order, ["outer", "outer", "inner in"])
+      assert.strictEqual(sent.length, 2)
+    })
+  )
+
+  it.effect("does not show the key where the service tells it back", () =>
+    Effect.gen(function* () {
+      const { replies, hear } = heard()
+      yield* over(() => Http.json({ data: 1 }, 200, { "x-request-id": "Bearer inf_key" }), Inference.onReply(ask, hear))
+      assert.deepStrictEqual(
+        replies.map(({ requestId }) => requestId),
+        ["Bearer <redacted>"]
+      )
+    })
+  )
+
+  it.effect("hears of the pages of a list, and of the connections of a stream", () =>
+    Effect.gen(function* () {
+      const { replies, hear } = heard()
+      const page = (next: string) =>
+        Http.json(
+          { data: { items: [{ id: "t1", status: 10 }], next_cursor: next, has_next: next !== "" } },
+          200,
+          headers
+        )
+      yield* over(
+        [page("c2"), page(""), Http.ndjson({ id: "t1" })],
+        Effect.zip(
+          Tasks.list().pipe(Inference.onReplyStream(hear), Stream.runDrain),
+          Stream.runDrain(Inference.onReplyStream(ApiClient.stream({ path: "/tasks/t1/stream" }), hear))
+        )
+      )
+      assert.deepStrictEqual(
+        replies.map(({ method, url }) => `${method} ${url.replace(base, "")}`),
+        ["POST /tasks/list", "POST /tasks/list", "GET /tasks/t1/stream"]
+      )
+    })
+  )
+})
+
+class Label extends Context.Tag("test/Label")<Label, string>() {}

@@ -25,4 +25,19 @@ describe("the example", { timeout: 60_000 }, () => {
       assert.match(stdout, /is gone \(Ended\)/)
     })
   )
+
+  it.live("tracing prints a tree of spans and the counters, and nothing of what was said", () =>
+    Effect.map(output("tracing"), (stdout) => {
+      const [trace = "", metrics = ""] = stdout.split("Metrics\n")
+      assert.match(trace, / {2}├ Tasks\.run demo\/caption completed\n/)
+      assert.match(trace, / {2}├ Tasks\.run demo\/caption failed TaskFailed\n/)
+      assert.match(trace, / {2}├ Tasks\.run demo\/caption (\w+ )?interrupted\n/)
+      assert.match(trace, / {2}└ Agents\.sendMessage\n.* {4}├ http\.client POST \/agents\/run 200\n/)
+      assert.match(trace, /LocalServer\.task demo\/caption completed\n.*BaseApp\.start demo\/caption\n/)
+      assert.include(trace, "Agents.toolCall get_weather\n")
+      assert.include(metrics, "1  inference_tasks_total app=demo/caption outcome=completed\n")
+      assert.include(metrics, "1  inference_operations_total operation=Agents.toolCall outcome=ok\n")
+      for (const said of ["ferryman", "umbrella", "Lisbon"]) assert.notInclude(stdout, said)
+    })
+  )
 })

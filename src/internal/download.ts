@@ -7,6 +7,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { FileError, isTransient } from "../InferenceError.js"
 import { fromHttpClientError, readProblem, retryAfter, withoutQuery } from "./failure.js"
+import * as HttpSpan from "./httpSpan.js"
 import * as Retry from "./retry.js"
 
 /** How patient transfers outside of the API are. */
@@ -33,13 +34,10 @@ const maxRedirects = 10
 
 /**
  * The client for addresses outside of the API, with or without a signature in their query: it has no key to give away,
- * sends no trace headers, and makes no span of its own, since that would record the query.
+ * sends no trace headers, and does not record the query.
  */
 export const plainClient = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
-  client.pipe(
-    HttpClient.withTracerDisabledWhen(() => true),
-    HttpClient.withTracerPropagation(false)
-  )
+  HttpClient.transform(HttpSpan.withoutSpans(client), (send, request) => HttpSpan.withSpan(request, send))
 
 /** Opens a GET of an http(s) address, following redirects. The connection is closed with the scope. */
 export const open = (

@@ -8,11 +8,11 @@ const patience = "5 seconds"
  * cannot be interrupted, so without `Effect.interruptible` the bound would not hold and a server that hangs would hang the program.
  */
 export const lastly =
-  (otherwise: string) =>
+  (otherwise: string, about: () => Readonly<Record<string, unknown>> = () => ({})) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> =>
     effect.pipe(
       Effect.interruptible,
       Effect.timeout(patience),
-      Effect.catchAllCause((cause) => Effect.logWarning(otherwise, cause)),
+      Effect.catchAllCause((cause) => Effect.annotateLogs(Effect.logWarning(otherwise, cause), about())),
       Effect.asVoid
     )

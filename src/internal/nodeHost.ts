@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import * as App from "../App.js"
 import * as File from "../File.js"
 import { AppFailed, InvalidRequest, type Issue } from "../InferenceError.js"
+import { Attribute } from "../Telemetry.js"
 import { failed } from "./appFailed.js"
 import { issuesOf, messageOf } from "./failure.js"
 import { mapFileFields } from "./fileFields.js"
@@ -552,7 +553,8 @@ export const make = (
       const unload = Effect.tryPromise({ try: async () => makeTurn().call("unload"), catch: (error) => error }).pipe(
         within(cancelTimeout, Effect.logWarning("unload did not return in time: it is left to itself")),
         Effect.asVoid,
-        Effect.catchAllCause((cause) => Effect.logWarning("unload failed", failed(app, "unload")(cause)))
+        Effect.catchAllCause((cause) => Effect.logWarning("unload failed", failed(app, "unload")(cause))),
+        Effect.annotateLogs(Attribute.app, name)
       )
       yield* inPhase("setup")(setUp(makeTurn(), config, unload, cancelTimeout))
       return (name, input, resolveFile) => {

@@ -16,6 +16,8 @@ export const startOwned = <A, E>(options: {
   /** Whether it is over, or no longer this scope's to stop. */
   readonly isSettled: () => boolean
   readonly undo: (started: A) => Effect.Effect<void, unknown>
+  /** What the log says it is about. */
+  readonly about: (started: A) => Readonly<Record<string, unknown>>
   /** What is logged where undoing was not confirmed. */
   readonly otherwise: string
 }): Effect.Effect<A, E, Scope.Scope> =>
@@ -41,9 +43,14 @@ export const startOwned = <A, E>(options: {
       yield* Effect.addFinalizer(() =>
         options.isSettled() || isRefused
           ? Effect.void
-          : Effect.flatMap(Fiber.await(starting), (exit) =>
-              Exit.isSuccess(exit) ? options.undo(exit.value) : Effect.void
-            ).pipe(lastly(options.otherwise))
+          : Effect.suspend(() => {
+              let about: Readonly<Record<string, unknown>> = {}
+              return Effect.flatMap(Fiber.await(starting), (exit) => {
+                if (!Exit.isSuccess(exit)) return Effect.void
+                about = options.about(exit.value)
+                return options.undo(exit.value)
+              }).pipe(lastly(options.otherwise, () => about))
+            })
       )
       return yield* restore(Fiber.join(starting))
     })

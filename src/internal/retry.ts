@@ -1,4 +1,5 @@
 /** The one retry policy: of requests, downloads, uploads and reconnections. */
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -44,6 +45,9 @@ export const delay = (policy: Resolved, failures: number, retryAfter?: Duration.
     return Duration.millis(Math.ceil(Duration.toMillis(retryAfter ?? Duration.times(backoff, jitter))))
   })
 
+/** How often what is under way was tried before. */
+export class Resends extends Context.Reference<Resends>()("effect-inferencesh/Resends", { defaultValue: () => 0 }) {}
+
 /** Runs an effect until it succeeds, fails with an error that is not to be retried, or has no attempts left. */
 export const retrying =
   <E extends { readonly retryAfter?: Duration.Duration | undefined }>(
@@ -53,7 +57,11 @@ export const retrying =
   <A, R>(attempt: (failures: number) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
     const go = (failures: number): Effect.Effect<A, E, R> =>
       Effect.catchAll(
-        Effect.suspend(() => attempt(failures)),
+        Effect.provideService(
+          Effect.suspend(() => attempt(failures)),
+          Resends,
+          failures
+        ),
         (error) =>
           failures + 1 < policy.attempts &&
           worthIt(error) &&

@@ -12,11 +12,12 @@ import { type ApiFailure, DecodeError } from "../InferenceError.js"
 import type * as Sessions from "../Sessions.js"
 import type * as Task from "../Task.js"
 import type * as Tasks from "../Tasks.js"
+import { Attribute } from "../Telemetry.js"
 import { sessionLost } from "./failure.js"
 import { lastly } from "./lastly.js"
-import * as Metrics from "./metrics.js"
 import { makeLine } from "./permit.js"
 import { completed, nameOf } from "./tasks.js"
+import * as Telemetry from "./telemetry.js"
 import { DurationFromSeconds, field, openEnum, timestamp } from "./wire.js"
 
 /** A session on the wire, protocol.md §9. */
@@ -39,6 +40,8 @@ const SessionInfo = Schema.Struct({
 /** The timeout that the service has where none is asked for. */
 const defaultTimeout = Duration.minutes(1)
 
+const aboutSession = (id: string) => ({ [Attribute.sessionId]: id })
+
 export const make = (api: ApiClient.Service, tasks: Tasks.Service): Sessions.Service => {
   const ask =
     (name: string, id: string) =>
@@ -48,7 +51,7 @@ export const make = (api: ApiClient.Service, tasks: Tasks.Service): Sessions.Ser
       const { action = "", ...rest } = request
       return api
         .request({ ...rest, path: `/sessions/${encodeURIComponent(id)}${action}`, idempotent: true })
-        .pipe(Effect.mapError(sessionLost(id, "only")), Metrics.operation(name, { "inference.session.id": id }))
+        .pipe(Effect.mapError(sessionLost(id, "only")), Telemetry.operation(name, aboutSession(id)))
     }
 
   const keepalive: Sessions.Service["keepalive"] = (id) =>
@@ -74,7 +77,8 @@ export const make = (api: ApiClient.Service, tasks: Tasks.Service): Sessions.Ser
       ),
       Effect.delay(interval),
       Effect.forever,
-      Effect.catchTag("SessionLost", (error) => Effect.logDebug(error.message))
+      Effect.catchTag("SessionLost", (error) => Effect.logDebug(error.message)),
+      Effect.annotateLogs(aboutSession(id))
     )
   }
 
@@ -86,7 +90,10 @@ export const make = (api: ApiClient.Service, tasks: Tasks.Service): Sessions.Ser
       yield* Effect.addFinalizer(() =>
         id === undefined
           ? Effect.void
-          : end(id).pipe(lastly(`Session ${id} may go on until it times out: the service did not confirm its end`))
+          : end(id).pipe(
+              lastly(`Session ${id} may go on until it times out: the service did not confirm its end`),
+              Effect.annotateLogs(aboutSession(id))
+            )
       )
       const timeout = options.timeout === undefined ? defaultTimeout : Duration.decode(options.timeout)
       // Also where the session is made in a region that cannot be interrupted, such as an acquisition.
@@ -138,7 +145,7 @@ export const make = (api: ApiClient.Service, tasks: Tasks.Service): Sessions.Ser
       Stream.fromIterableEffect(
         api.request({ path: "/sessions", schema: Schema.NullishOr(Schema.Array(SessionInfo)) }).pipe(
           Effect.map((found) => found ?? []),
-          Metrics.operation("Sessions.list")
+          Telemetry.operation("Sessions.list")
         )
       ),
     keepalive,

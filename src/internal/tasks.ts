@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
 import type * as ApiClient from "../ApiClient.js"
 import * as App from "../App.js"
 import type * as Files from "../Files.js"
@@ -21,12 +22,13 @@ import {
 } from "../InferenceError.js"
 import * as Task from "../Task.js"
 import type * as Tasks from "../Tasks.js"
+import { Attribute } from "../Telemetry.js"
 import { decodeError, sessionLost } from "./failure.js"
-import * as Metrics from "./metrics.js"
 import { startOwned } from "./owned.js"
 import { list } from "./pagination.js"
 import * as Payload from "./payload.js"
 import * as TaskSchemas from "./taskSchemas.js"
+import * as Telemetry from "./telemetry.js"
 import { watch } from "./watch.js"
 import { field, isJsonObject, JsonObject, openEnum } from "./wire.js"
 
@@ -77,13 +79,18 @@ const checkOptions = (app: string, params: AnyParams): ReadonlyArray<Issue> => {
   return issues
 }
 
+const aboutTask = (id: string) => ({ [Attribute.taskId]: id })
+
+const withCurrentSpan = <A, E, R>(f: (span: Tracer.Span | undefined) => Stream.Stream<A, E, R>) =>
+  Stream.unwrap(Effect.map(Effect.option(Effect.currentSpan), (span) => f(Option.getOrUndefined(span))))
+
 export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Service => {
   const { settings } = api
   const schemas = TaskSchemas.schemas[settings.statusNumbering]
   const pathOf = (id: string) => `/tasks/${encodeURIComponent(id)}`
 
   /** The body of the request that starts a task. Everything that can be wrong with it is found before anything is sent. */
-  const prepare = Effect.fn("Tasks.prepare")(function* (app: Tasks.AppOrName, params: AnyParams) {
+  const prepare = Effect.fnUntraced(function* (app: Tasks.AppOrName, params: AnyParams) {
     const name = nameOf(app)
     const signature = signatureOf(app, params.function)
     const issues = checkOptions(name, params)
@@ -159,7 +166,8 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
     startOwned({
       start: post(body, params),
       isSettled: () => params.onInterrupt === "leave" || isSettled(),
-      undo: ({ task }) => cancel(task.id).pipe(Metrics.operation("Tasks.cancel")),
+      undo: ({ task }) => cancel(task.id).pipe(Telemetry.operation("Tasks.cancel", aboutTask(task.id))),
+      about: ({ task }) => aboutTask(task.id),
       otherwise: "The task of an interrupted run may go on: the service did not confirm its cancellation"
     })
 
@@ -174,8 +182,13 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
   const withOutcome = <E>(
     events: Stream.Stream<Task.Event, E>
   ): Stream.Stream<Task.Event, E | TaskFailed | TaskCancelled> =>
-    Stream.suspend(() => {
+    withCurrentSpan((span) => {
       let last: Task.Task | undefined
+      const note = (task: Task.Task) => {
+        if (task.status !== last?.status) span?.attribute(Attribute.taskStatus, task.status)
+        if (task.sessionId !== last?.sessionId) span?.attribute(Attribute.sessionId, task.sessionId)
+        last = task
+      }
       const outcome = Stream.suspend(
         (): Stream.Stream<never, TaskFailed | TaskCancelled> =>
           last?.status === "failed"
@@ -186,7 +199,7 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
       )
       return events.pipe(
         Stream.map((event) => {
-          if (event._tag === "Snapshot") last = event.task
+          if (event._tag === "Snapshot") note(event.task)
           return event
         }),
         Stream.concat(outcome)
@@ -237,7 +250,7 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
         let outcome: string | undefined
         yield* Effect.addFinalizer(() =>
           Effect.flatMap(Clock.currentTimeMillis, (now) =>
-            Metrics.taskEnded(name, outcome ?? "interrupted", now - startedAt)
+            Telemetry.taskEnded(name, outcome ?? "interrupted", now - startedAt)
           )
         )
         const { task, wire } = yield* startOwnedTask(body, params, () => outcome !== undefined).pipe(
@@ -247,7 +260,7 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
             })
           )
         )
-        yield* Effect.annotateCurrentSpan({ "inference.task.id": task.id })
+        yield* Telemetry.annotate(aboutTask(task.id))
         const followed: Stream.Stream<Task.Event, ApiFailure | TaskInterrupted> = watch(
           api,
           task.id,
@@ -255,9 +268,9 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
           wire
         )
         return snapshots(followed).pipe(
-          Stream.tap((task) => {
+          Stream.map((task) => {
             if (Task.isTerminal(task.status)) outcome = task.status
-            return Effect.annotateCurrentSpan({ "inference.task.status": task.status })
+            return task
           }),
           // Lost from sight, or over: not to be cancelled.
           Stream.tapErrorCause(() =>
@@ -270,24 +283,28 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
       })
     )
 
-  const spanOf = (app: Tasks.AppOrName) => ({ "inference.app": nameOf(app) })
-
-  const aboutTask = (id: string) => ({ "inference.task.id": id })
+  const aboutRun = (app: Tasks.AppOrName, params: AnyParams) => ({
+    [Attribute.app]: nameOf(app),
+    [Attribute.function]: params.function,
+    [Attribute.sessionId]: params.session === "new" ? undefined : params.session
+  })
 
   const ask = <A, I>(name: string, id: string, request: Omit<ApiClient.Request<A, I>, "taskId">) =>
-    api.request({ ...request, taskId: id }).pipe(Metrics.operation(name, aboutTask(id)))
+    api.request({ ...request, taskId: id }).pipe(Telemetry.operation(name, aboutTask(id)))
 
   return {
-    run: (app, params) => completed(runStream(app, params)).pipe(Metrics.operation("Tasks.run", spanOf(app))),
+    run: (app, params) =>
+      completed(runStream(app, params)).pipe(Telemetry.operation("Tasks.run", aboutRun(app, params))),
 
-    runStream: (app, params) => runStream(app, params).pipe(Metrics.streamOperation("Tasks.runStream", spanOf(app))),
+    runStream: (app, params) =>
+      runStream(app, params).pipe(Telemetry.streamOperation("Tasks.runStream", aboutRun(app, params))),
 
     submit: (app, params) =>
       prepare(app, params).pipe(
         Effect.flatMap((body) => post(body, params)),
-        Effect.tap(({ task }) => Effect.annotateCurrentSpan({ "inference.task.id": task.id })),
+        Effect.tap(({ task }) => Telemetry.annotate({ ...aboutTask(task.id), [Attribute.taskStatus]: task.status })),
         Effect.flatMap(({ task }) => typed(app, params.function)(task)),
-        Metrics.operation("Tasks.submit", spanOf(app))
+        Telemetry.operation("Tasks.submit", aboutRun(app, params))
       ),
 
     get: (id) => ask("Tasks.get", id, { path: pathOf(id), schema: schemas.Task }),
@@ -300,25 +317,25 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
       })),
 
     waitForCompletion: (id) =>
-      completed(snapshots(observe(id))).pipe(Metrics.operation("Tasks.waitForCompletion", aboutTask(id))),
+      completed(snapshots(observe(id))).pipe(Telemetry.operation("Tasks.waitForCompletion", aboutTask(id))),
 
-    stream: (id) => snapshots(observe(id)).pipe(Metrics.streamOperation("Tasks.stream", aboutTask(id))),
+    stream: (id) => snapshots(observe(id)).pipe(Telemetry.streamOperation("Tasks.stream", aboutTask(id))),
 
-    events: (id) => withOutcome(observe(id)).pipe(Metrics.streamOperation("Tasks.events", aboutTask(id))),
+    events: (id) => withOutcome(observe(id)).pipe(Telemetry.streamOperation("Tasks.events", aboutTask(id))),
 
-    cancel: (id, options) => cancel(id, options).pipe(Metrics.operation("Tasks.cancel", aboutTask(id))),
+    cancel: (id, options) => cancel(id, options).pipe(Telemetry.operation("Tasks.cancel", aboutTask(id))),
 
     remove: (id) =>
       Effect.asVoid(ask("Tasks.remove", id, { method: "DELETE", path: pathOf(id), schema: Schema.Unknown })),
 
     list: (query) =>
       list(api, { method: "POST", path: "/tasks/list" }, schemas.Task, query).pipe(
-        Metrics.streamOperation("Tasks.list")
+        Telemetry.streamOperation("Tasks.list")
       ),
 
     listFeatured: (query) =>
       list(api, { method: "GET", path: "/tasks/featured" }, schemas.Task, query).pipe(
-        Metrics.streamOperation("Tasks.listFeatured")
+        Telemetry.streamOperation("Tasks.listFeatured")
       ),
 
     logs: (id) => ask("Tasks.logs", id, { path: `${pathOf(id)}/logs`, schema: schemas.Logs }),
@@ -361,7 +378,7 @@ export const make = (api: ApiClient.Service, files: Files.Service): Tasks.Servic
           idempotent: true,
           schema: Estimate
         })
-        .pipe(Metrics.operation("Tasks.estimate"))
+        .pipe(Telemetry.operation("Tasks.estimate"))
   }
 }
 

@@ -11,6 +11,7 @@ import type * as ApiClient from "../ApiClient.js"
 import * as File from "../File.js"
 import type { UploadOptions } from "../Files.js"
 import { type ApiFailure, FileError, isTransient } from "../InferenceError.js"
+import { Attribute } from "../Telemetry.js"
 import { parseDataUri } from "./dataUri.js"
 import * as Download from "./download.js"
 import { fromHttpClientError, fromPlatformError, readProblem, retryAfter, withoutQuery } from "./failure.js"
@@ -231,7 +232,9 @@ export const makeUpload =
           isTransient
         )(() => put(dependencies, filename, uploadUrl, signedType, content, onProgress)).pipe(
           Effect.onError(() =>
-            lastly(`The record of ${filename}, which was not uploaded, may be left at the service`)(forget)
+            lastly(`The record of ${filename}, which was not uploaded, may be left at the service`)(forget).pipe(
+              Effect.annotateLogs(Attribute.fileId, id)
+            )
           )
         )
         return fromRecord({

@@ -2,15 +2,18 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import type { ChatError } from "../../Agents.js"
 import * as Chat from "../../Chat.js"
 import type * as Files from "../../Files.js"
 import { type ApiFailure, isTransient } from "../../InferenceError.js"
+import { Attribute } from "../../Telemetry.js"
 import * as Tool from "../../Tool.js"
 import * as Payload from "../payload.js"
 import * as Retry from "../retry.js"
+import * as Telemetry from "../telemetry.js"
 import { type ChatApi, isRefusal } from "./chatApi.js"
 import type { ChatState } from "./chatState.js"
 import * as Tools from "./tools.js"
@@ -55,6 +58,31 @@ const log = (name: string, cause: Cause.Cause<unknown>) =>
   Cause.isFailure(cause)
     ? Effect.logDebug(`The tool ${name} failed`, cause)
     : Effect.logWarning(`The tool ${name} died`, cause)
+
+/** The failure of a call as its span tells of it: without what is in it, which may be the arguments. */
+class CallFailed<E> extends Error {
+  constructor(
+    readonly _tag: string,
+    // A function, which is not printed with the error.
+    readonly failure: () => Tool.Failure<E>
+  ) {
+    super(`the call failed: ${_tag}`)
+  }
+}
+
+/** The tag of the handler's own error, or else what kind of failure it is. */
+const tagOf = (failure: Tool.Failure): string =>
+  (failure._tag === "HandlerFailed" ? Telemetry.errorTypeOf(Exit.failCause(failure.cause)) : undefined) ?? failure._tag
+
+const spanned = <A, E, R>(about: Telemetry.Attributes, result: Effect.Effect<A, Tool.Failure<E>, R>) =>
+  Effect.mapError(result, (failure) => new CallFailed(tagOf(failure), () => failure)).pipe(
+    Telemetry.operation("Agents.toolCall", {
+      ...about,
+      [Attribute.operation]: "execute_tool",
+      [Attribute.toolType]: "function"
+    }),
+    Effect.mapError((error) => error.failure())
+  )
 
 type ClientSpec<E, R> = Extract<Tool.Spec<E, R>, { readonly type: "client" }>
 
@@ -146,17 +174,19 @@ export const make = <E, R>(options: {
     )
   }
 
-  const handle = (invocation: Chat.ToolInvocation, isOurs: boolean): Effect.Effect<void, never, R> =>
-    Effect.gen(function* () {
-      const { id, name } = invocation
-      const outcome = yield* Effect.either(resultOf(invocation))
+  const handle = (invocation: Chat.ToolInvocation, isOurs: boolean): Effect.Effect<void, never, R> => {
+    const { id, name } = invocation
+    const about = { [Attribute.toolName]: name, [Attribute.toolCallId]: id, [Attribute.chatId]: chatId }
+    return Effect.gen(function* () {
+      const outcome = yield* Effect.either(spanned(about, resultOf(invocation)))
       const failure = Either.isLeft(outcome) ? outcome.left : undefined
       const result = Either.isRight(outcome) ? outcome.right : Tools.tell(outcome.left)
       if (failure?._tag === "HandlerFailed") yield* log(name, failure.cause)
       // Told before it is submitted: the turn may be over before the reply to that is here.
       if (isOurs && turn.answered(id)) yield* tell(Chat.Event.ToolResult({ id, name, result, failure, invocation }))
       yield* Effect.catchAll(submit(id, result), fail)
-    }).pipe(Effect.withSpan("Agents.toolCall", { attributes: { "inference.tool": invocation.name } }))
+    }).pipe(Effect.annotateLogs(about))
+  }
 
   /** What an earlier turn began and did not come to an end with must not be begun again, and must not hold up the chat either. */
   const giveUp = (id: string) =>

@@ -13,10 +13,17 @@ import * as Tools from "./tools.js"
 
 const invalid = (path: Issue["path"], message: string) => new InvalidRequest({ issues: [{ path, message }] })
 
-const toCoreApp = (coreApp: AgentConfig.CoreApp): Effect.Effect<Json, InvalidRequest> => {
+const partsOf = (coreApp: AgentConfig.CoreApp) => {
   const isBare = typeof coreApp === "string" || App.isApp(coreApp)
-  const { app, setup, input } = isBare ? { app: coreApp, setup: undefined, input: undefined } : coreApp
-  const ref = typeof app === "string" ? app : app.name
+  const parts = isBare ? { app: coreApp, setup: undefined, input: undefined } : coreApp
+  return { ...parts, ref: typeof parts.app === "string" ? parts.app : parts.app.name }
+}
+
+/** The app of the agent's model. */
+export const modelOf = ({ coreApp }: AgentConfig.Any): string => partsOf(coreApp).ref
+
+const toCoreApp = (coreApp: AgentConfig.CoreApp): Effect.Effect<Json, InvalidRequest> => {
+  const { app, ref, setup, input } = partsOf(coreApp)
   if (ref.trim() === "") return Effect.fail(invalid(["coreApp"], "the name of the app is empty"))
   const encoded =
     typeof app === "string" || setup === undefined

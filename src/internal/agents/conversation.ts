@@ -11,11 +11,12 @@ import * as App from "../../App.js"
 import * as Chat from "../../Chat.js"
 import type * as Files from "../../Files.js"
 import { type ApiFailure, ChatFailed, DecodeError, type FileError, InvalidRequest } from "../../InferenceError.js"
+import { Attribute } from "../../Telemetry.js"
 import type * as Tool from "../../Tool.js"
 import { decodeError } from "../failure.js"
-import * as Metrics from "../metrics.js"
 import * as Payload from "../payload.js"
 import { makeLine } from "../permit.js"
+import * as Telemetry from "../telemetry.js"
 import { isJsonObject, type Json } from "../wire.js"
 import * as Attachments from "./attachments.js"
 import type * as Calls from "./calls.js"
@@ -132,6 +133,7 @@ export const make = <E, R>(
       > = Effect.gen(function* () {
         yield* takePlace
         const started = generation
+        yield* Telemetry.annotate({ [Attribute.chatId]: chatId })
         const body = yield* bodyOf(text, options, output)
         return yield* runTurn<E, R>({
           ...dependencies,
@@ -148,18 +150,28 @@ export const make = <E, R>(
       return Stream.unwrapScoped(take)
     }
 
-    const about = { "inference.agent": label }
+    const about = { [Attribute.agentName]: typeof agent === "string" ? agent : agent.name }
+    const aboutTurn = {
+      ...about,
+      [Attribute.operation]: "invoke_agent",
+      [Attribute.provider]: "inference.sh",
+      [Attribute.model]: typeof agent === "string" ? undefined : Config.modelOf(agent)
+    }
+    const toService = { kind: "client" } as const
 
     /** Nobody sees the events: a turn that waits must not do so in silence. */
     const warn = (event: Chat.Event<E>) =>
       event._tag === "ApprovalRequired"
-        ? Effect.logWarning(`${label} waits for approval of ${event.name}: agent.approve("${event.id}") or agent.deny`)
+        ? Effect.annotateLogs(
+            Effect.logWarning(
+              `${label} waits for approval of ${event.name}: agent.approve("${event.id}") or agent.deny`
+            ),
+            { [Attribute.toolName]: event.name, ...(chatId !== undefined && { [Attribute.chatId]: chatId }) }
+          )
         : Effect.void
 
     const sendMessage = (text: string, options?: Agents.MessageOptions, output?: App.SchemaOrFields) =>
-      Effect.tap(Chat.reply(Stream.tap(turn(text, options, output), warn)), ({ chatId, runId }) =>
-        Effect.annotateCurrentSpan({ "inference.chat.id": chatId, "inference.run.id": runId })
-      )
+      Chat.reply(Stream.tap(turn(text, options, output), warn))
 
     const withChat = <A, Err>(
       given: string | undefined,
@@ -167,7 +179,9 @@ export const make = <E, R>(
     ): Effect.Effect<A, Err | InvalidRequest> =>
       Effect.suspend((): Effect.Effect<A, Err | InvalidRequest> => {
         const id = given ?? chatId
-        return id === undefined ? invalid("chatId", "there is no chat yet: the first message begins it") : use(id)
+        return id === undefined
+          ? invalid("chatId", "there is no chat yet: the first message begins it")
+          : Effect.zipRight(Telemetry.annotate({ [Attribute.chatId]: id }), use(id))
       })
 
     const outputOf = <S extends App.SchemaOrFields>(
@@ -187,33 +201,34 @@ export const make = <E, R>(
 
     return {
       chatId: Effect.sync(() => chatId),
-      sendMessage: (text, options) => sendMessage(text, options).pipe(Metrics.operation("Agents.sendMessage", about)),
-      chat: (text, options) => turn(text, options).pipe(Metrics.streamOperation("Agents.chat", about)),
+      sendMessage: (text, options) =>
+        sendMessage(text, options).pipe(Telemetry.operation("Agents.sendMessage", aboutTurn, toService)),
+      chat: (text, options) => turn(text, options).pipe(Telemetry.streamOperation("Agents.chat", aboutTurn, toService)),
       run: (text, schema, options) =>
         Effect.flatMap(sendMessage(text, options, schema), (reply) => outputOf(schema, reply)).pipe(
-          Metrics.operation("Agents.run", about)
+          Telemetry.operation("Agents.run", aboutTurn, toService)
         ),
-      getChat: (id) => withChat(id, chats.get).pipe(Metrics.operation("Agents.getChat", about)),
+      getChat: (id) => withChat(id, chats.get).pipe(Telemetry.operation("Agents.getChat", about)),
       stopChat: (id) =>
         Effect.suspend(() => {
           const known = id ?? chatId
-          return known === undefined ? Effect.void : chats.stop(known)
-        }).pipe(Metrics.operation("Agents.stopChat", about)),
+          return known === undefined ? Effect.void : withChat(known, chats.stop)
+        }).pipe(Telemetry.operation("Agents.stopChat", about)),
       submitToolResult: (id, result) =>
-        chats.submit(id, result).pipe(Metrics.operation("Agents.submitToolResult", about)),
-      approve: (id) => chats.approve(id).pipe(Metrics.operation("Agents.approve", about)),
+        chats.submit(id, result).pipe(Telemetry.operation("Agents.submitToolResult", about)),
+      approve: (id) => chats.approve(id).pipe(Telemetry.operation("Agents.approve", about)),
       alwaysAllow: (id, toolName) =>
         withChat(undefined, (chatId) => chats.alwaysAllow(chatId, id, toolName)).pipe(
-          Metrics.operation("Agents.alwaysAllow", about)
+          Telemetry.operation("Agents.alwaysAllow", about)
         ),
-      deny: (id, reason) => chats.deny(id, reason).pipe(Metrics.operation("Agents.deny", about)),
+      deny: (id, reason) => chats.deny(id, reason).pipe(Telemetry.operation("Agents.deny", about)),
       streamMessages: (id) =>
         Stream.unwrap(withChat(id, (chatId) => Effect.succeed(Observe.messages(api, chats, chatId)))).pipe(
-          Metrics.streamOperation("Agents.streamMessages", about)
+          Telemetry.streamOperation("Agents.streamMessages", about)
         ),
       streamChat: (id) =>
         Stream.unwrap(withChat(id, (chatId) => Effect.succeed(Observe.chat(api, chats, chatId)))).pipe(
-          Metrics.streamOperation("Agents.streamChat", about)
+          Telemetry.streamOperation("Agents.streamChat", about)
         ),
       reset: Effect.sync(() => {
         chatId = undefined

@@ -14,10 +14,12 @@ import type * as ApiClient from "../../ApiClient.js"
 import * as Chat from "../../Chat.js"
 import type * as Files from "../../Files.js"
 import { type ApiFailure, type ChatInterrupted, chatInterrupted, DecodeError } from "../../InferenceError.js"
+import { Attribute } from "../../Telemetry.js"
 import type * as Tool from "../../Tool.js"
 import { decodeError } from "../failure.js"
 import { briefly, failWithoutProgress, follow, type Subject, synced } from "../follow.js"
 import { startOwned } from "../owned.js"
+import * as Telemetry from "../telemetry.js"
 import { type Json, JsonObject } from "../wire.js"
 import * as Calls from "./calls.js"
 import { type ChatApi, isRefusal, pathOf } from "./chatApi.js"
@@ -108,6 +110,7 @@ export const runTurn = <E, R>(
             detail: "it does not say which chat the message went to"
           })
         }
+        yield* Telemetry.annotate({ [Attribute.chatId]: chatId })
         ids.add(chatId)
         turn.begin({ chatId, userMessage, assistantMessage })
         options.onChat(chatId)
@@ -132,17 +135,21 @@ export const runTurn = <E, R>(
         return Effect.catchIf(chats.withdraw(message.id), isRefusal, () => stopIfBegun)
       })
 
+    const chatIdOf = (reply: typeof Posted.Type) =>
+      reply.assistant_message?.chat_id ?? reply.user_message?.chat_id ?? options.chatId
+
     const post = Effect.flatMap(
       startOwned<typeof Posted.Type, ApiFailure>({
         start: api.request({ method: "POST", path: "/agents/run", body: options.body, schema: Posted }),
         isSettled: () => outcome !== undefined,
         undo: (reply) => {
-          const chatId = reply.assistant_message?.chat_id ?? reply.user_message?.chat_id ?? options.chatId
+          const chatId = chatIdOf(reply)
           const known = Effect.flatMap(Deferred.isDone(begun), (isDone) =>
             isDone ? Effect.void : Effect.ignore(read(reply))
           )
           return typeof chatId === "string" ? Effect.zipRight(known, undo(chatId)) : Effect.void
         },
+        about: (reply) => ({ [Attribute.chatId]: chatIdOf(reply) }),
         otherwise: "The turn of an interrupted chat may go on: the service did not confirm that it is stopped"
       }),
       read
@@ -250,8 +257,11 @@ export const runTurn = <E, R>(
         Stream.takeUntil(isLast),
         Stream.runForEach((step) => {
           if (step._tag === "Answer") return calls.answer(step.invocation, step.isOurs)
-          const settled = isLast(step) && outcome === "completed" ? calls.settle : Effect.void
-          return Effect.zipRight(settled, tell(step.event))
+          const { event } = step
+          if (event._tag !== "Status" || !Chat.isOver(event.status)) return tell(event)
+          const noted = Telemetry.annotate({ [Attribute.runId]: event.run?.id, [Attribute.runStatus]: event.status })
+          const settled = outcome === "completed" ? calls.settle : Effect.void
+          return Effect.zipRight(Effect.zipRight(noted, settled), tell(event))
         }),
         Effect.flatMap(
           (): Effect.Effect<void, ChatError> =>

@@ -5,10 +5,11 @@ import type * as Agents from "../../Agents.js"
 import type * as ApiClient from "../../ApiClient.js"
 import * as Chat from "../../Chat.js"
 import type * as Files from "../../Files.js"
+import { Attribute } from "../../Telemetry.js"
 import type * as Tool from "../../Tool.js"
-import * as Metrics from "../metrics.js"
 import { list } from "../pagination.js"
 import * as Payload from "../payload.js"
+import * as Telemetry from "../telemetry.js"
 import { field, type Json, JsonObject } from "../wire.js"
 import * as Calls from "./calls.js"
 import * as ChatApi from "./chatApi.js"
@@ -32,8 +33,8 @@ export const make = (api: ApiClient.Service, files: Files.Service): Agents.Servi
   /** A reference keeps its slash: it is two parts of the path. */
   const refPath = (ref: string) => `/agents/${ref.split("/").map(encodeURIComponent).join("/")}`
 
-  const aboutChat = (id: string) => ({ "inference.chat.id": id })
-  const aboutAgent = (id: string) => ({ "inference.agent": id })
+  const aboutChat = (id: string) => ({ [Attribute.chatId]: id })
+  const aboutAgent = (id: string) => ({ [Attribute.agentId]: id })
 
   const post = <A, I>(path: string, schema: Schema.Schema<A, I>, body?: unknown) =>
     api.request({ method: "POST", path, body, schema })
@@ -50,37 +51,38 @@ export const make = (api: ApiClient.Service, files: Files.Service): Agents.Servi
       options: Agents.Options & { readonly tools?: Tools } = {}
     ) => Conversation.make(dependencies, agent, typed((typeof agent === "string" ? options : agent).tools), options),
 
-    getChat: (id) => chats.get(id).pipe(Metrics.operation("Agents.getChat", aboutChat(id))),
+    getChat: (id) => chats.get(id).pipe(Telemetry.operation("Agents.getChat", aboutChat(id))),
 
     listChats: (query) =>
       list(api, { method: "POST", path: "/chats/list" }, Chat.Chat, query).pipe(
-        Metrics.streamOperation("Agents.listChats")
+        Telemetry.streamOperation("Agents.listChats")
       ),
 
     updateChat: (id, changes) =>
-      change(chatPath(id), changes, Chat.Chat).pipe(Metrics.operation("Agents.updateChat", aboutChat(id))),
+      change(chatPath(id), changes, Chat.Chat).pipe(Telemetry.operation("Agents.updateChat", aboutChat(id))),
 
-    removeChat: (id) => remove(chatPath(id)).pipe(Metrics.operation("Agents.removeChat", aboutChat(id))),
+    removeChat: (id) => remove(chatPath(id)).pipe(Telemetry.operation("Agents.removeChat", aboutChat(id))),
 
-    stopChat: (id) => chats.stop(id).pipe(Metrics.operation("Agents.stopChat", aboutChat(id))),
+    stopChat: (id) => chats.stop(id).pipe(Telemetry.operation("Agents.stopChat", aboutChat(id))),
 
     chatStatus: (id) =>
       Effect.map(
         api.request({ path: `${chatPath(id)}/status`, schema: ChatStatus }),
         ({ status }) => status ?? "idle"
-      ).pipe(Metrics.operation("Agents.chatStatus", aboutChat(id))),
+      ).pipe(Telemetry.operation("Agents.chatStatus", aboutChat(id))),
 
     chatTrace: (id) =>
       api
         .request({ path: `${chatPath(id)}/trace`, schema: Schema.Unknown })
-        .pipe(Metrics.operation("Agents.chatTrace", aboutChat(id))),
+        .pipe(Telemetry.operation("Agents.chatTrace", aboutChat(id))),
 
-    cancelMessage: (id) => chats.cancelMessage(id).pipe(Metrics.operation("Agents.cancelMessage")),
+    cancelMessage: (id) => chats.cancelMessage(id).pipe(Telemetry.operation("Agents.cancelMessage")),
 
     streamMessages: (id) =>
-      Observe.messages(api, chats, id).pipe(Metrics.streamOperation("Agents.streamMessages", aboutChat(id))),
+      Observe.messages(api, chats, id).pipe(Telemetry.streamOperation("Agents.streamMessages", aboutChat(id))),
 
-    streamChat: (id) => Observe.chat(api, chats, id).pipe(Metrics.streamOperation("Agents.streamChat", aboutChat(id))),
+    streamChat: (id) =>
+      Observe.chat(api, chats, id).pipe(Telemetry.streamOperation("Agents.streamChat", aboutChat(id))),
 
     interrupts: (runId) =>
       Effect.map(
@@ -89,62 +91,62 @@ export const make = (api: ApiClient.Service, files: Files.Service): Agents.Servi
           schema: Schema.NullishOr(Schema.Array(Chat.Interrupt))
         }),
         (interrupts) => interrupts ?? []
-      ).pipe(Metrics.operation("Agents.interrupts")),
+      ).pipe(Telemetry.operation("Agents.interrupts", { [Attribute.runId]: runId })),
 
-    submitToolResult: (id, result) => chats.submit(id, result).pipe(Metrics.operation("Agents.submitToolResult")),
+    submitToolResult: (id, result) => chats.submit(id, result).pipe(Telemetry.operation("Agents.submitToolResult")),
 
-    approve: (id) => chats.approve(id).pipe(Metrics.operation("Agents.approve")),
+    approve: (id) => chats.approve(id).pipe(Telemetry.operation("Agents.approve")),
 
-    deny: (id, reason) => chats.deny(id, reason).pipe(Metrics.operation("Agents.deny")),
+    deny: (id, reason) => chats.deny(id, reason).pipe(Telemetry.operation("Agents.deny")),
 
     list: (query) =>
-      list(api, { method: "POST", path: "/agents/list" }, Stored, query).pipe(Metrics.streamOperation("Agents.list")),
+      list(api, { method: "POST", path: "/agents/list" }, Stored, query).pipe(Telemetry.streamOperation("Agents.list")),
 
-    get: (idOrRef) => stored(idOrRef).pipe(Metrics.operation("Agents.get", aboutAgent(idOrRef))),
+    get: (idOrRef) => stored(idOrRef).pipe(Telemetry.operation("Agents.get", aboutAgent(idOrRef))),
 
     save: (options, config) =>
       Effect.gen(function* () {
         const encoded = config && (yield* Config.encode(config))
         const version = yield* Payload.withFilesUploaded(options.name, encoded, files.upload)
         return yield* post("/agents", Stored, { ...options, version })
-      }).pipe(Metrics.operation("Agents.save", aboutAgent(options.name))),
+      }).pipe(Telemetry.operation("Agents.save", { [Attribute.agentName]: options.name })),
 
     update: (id, changes) =>
-      change(agentPath(id), changes, Stored).pipe(Metrics.operation("Agents.update", aboutAgent(id))),
+      change(agentPath(id), changes, Stored).pipe(Telemetry.operation("Agents.update", aboutAgent(id))),
 
-    remove: (id) => remove(agentPath(id)).pipe(Metrics.operation("Agents.remove", aboutAgent(id))),
+    remove: (id) => remove(agentPath(id)).pipe(Telemetry.operation("Agents.remove", aboutAgent(id))),
 
     duplicate: (id) =>
-      post(`${agentPath(id)}/duplicate`, Stored).pipe(Metrics.operation("Agents.duplicate", aboutAgent(id))),
+      post(`${agentPath(id)}/duplicate`, Stored).pipe(Telemetry.operation("Agents.duplicate", aboutAgent(id))),
 
     versions: (id, query) =>
       list(api, { method: "POST", path: `${agentPath(id)}/versions/list` }, Version, query).pipe(
-        Metrics.streamOperation("Agents.versions", aboutAgent(id))
+        Telemetry.streamOperation("Agents.versions", aboutAgent(id))
       ),
 
     version: (id, versionId) =>
       api
         .request({ path: `${agentPath(id)}/versions/${encodeURIComponent(versionId)}`, schema: Version })
-        .pipe(Metrics.operation("Agents.version", aboutAgent(id))),
+        .pipe(Telemetry.operation("Agents.version", aboutAgent(id))),
 
     transfer: (id, teamId) =>
       post(`${agentPath(id)}/transfer`, Stored, { team_id: teamId }).pipe(
-        Metrics.operation("Agents.transfer", aboutAgent(id))
+        Telemetry.operation("Agents.transfer", aboutAgent(id))
       ),
 
     setVisibility: (id, visibility) =>
       post(`${agentPath(id)}/visibility`, Stored, { visibility }).pipe(
-        Metrics.operation("Agents.setVisibility", aboutAgent(id))
+        Telemetry.operation("Agents.setVisibility", aboutAgent(id))
       ),
 
     internalTools: Effect.map(
       api.request({ path: "/agents/internal-tools", schema: Schema.NullishOr(Schema.Array(InternalToolGroup)) }),
       (groups) => groups ?? []
-    ).pipe(Metrics.operation("Agents.internalTools")),
+    ).pipe(Telemetry.operation("Agents.internalTools")),
 
     card: (id) =>
       api
         .request({ path: `${agentPath(id)}/card`, schema: Schema.Unknown })
-        .pipe(Metrics.operation("Agents.card", aboutAgent(id)))
+        .pipe(Telemetry.operation("Agents.card", aboutAgent(id)))
   }
 }

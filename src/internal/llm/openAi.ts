@@ -8,11 +8,12 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { type ApiFailure, AppFailed, type FileError, TransportError } from "../../InferenceError.js"
 import type * as Llm from "../../Llm.js"
+import { Attribute } from "../../Telemetry.js"
 import { concat, readText } from "../bytes.js"
 import * as Failure from "../failure.js"
 import { defaultMaxLineBytes, type Frame, frames } from "../framing.js"
 import { parsed } from "../functionCall.js"
-import * as Metrics from "../metrics.js"
+import * as Telemetry from "../telemetry.js"
 import { isJsonObject, type Json } from "../wire.js"
 import { callIds } from "./callIds.js"
 import * as Http from "./openAiHttp.js"
@@ -62,6 +63,13 @@ const failureIn = (app: string, api: Http.Api, data: unknown, event?: string): F
   const { detail = "it gave no reason", code } = Failure.readProblem(body)
   return failed(app, `the model's server ended the reply with an error: ${detail}${code ? ` (${code})` : ""}`)
 }
+
+/** Servers that do not count tokens are taken to say 0. */
+const noteUsage = ({ usage }: Llm.Output) =>
+  Effect.annotateCurrentSpan({
+    ...(usage?.promptTokens && { [Attribute.inputTokens]: usage.promptTokens }),
+    ...(usage?.completionTokens && { [Attribute.outputTokens]: usage.completionTokens })
+  })
 
 /** Asks the model, and emits its answer as it grows, with the usage at the end. */
 export const run = (
@@ -170,7 +178,9 @@ export const run = (
 
       const finish = Effect.gen(function* () {
         if (reply.isAnswer && (isDone || reply.stopReason !== undefined)) {
-          return Reply.final(reply, idsOf, sentAt, lastAt)
+          const output = Reply.final(reply, idsOf, sentAt, lastAt)
+          yield* noteUsage(output)
+          return output
         }
         if (isDone || (!reply.isAnswer && !/event-stream/i.test(contentType))) {
           const type = contentType === "" ? "" : ` (${api.scrub(contentType)})`
@@ -184,4 +194,15 @@ export const run = (
       })
       return Stream.concat(isJson(start) ? Stream.execute(whole) : streamed, Stream.fromEffect(finish))
     })
-  ).pipe(Metrics.streamOperation("Llm.openAi", { app, model: options.model }))
+  ).pipe(
+    Telemetry.streamOperation(
+      "Llm.openAi",
+      {
+        [Attribute.app]: app,
+        [Attribute.operation]: "chat",
+        [Attribute.provider]: "openai",
+        [Attribute.model]: options.model
+      },
+      { kind: "client" }
+    )
+  )

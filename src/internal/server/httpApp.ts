@@ -59,6 +59,9 @@ const normalise = (url: string): string => {
   return [bare, ...query].join("?")
 }
 
+/** Whether an address must not be known to others. */
+export const isSecret = (url: string): boolean => open.test(normalise(url))
+
 /** The methods that a path has. */
 const methodsOf = <E, R>(router: HttpRouter.HttpRouter<E, R>, path: string): ReadonlyArray<string> =>
   Array.from(router.routes)

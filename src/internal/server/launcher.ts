@@ -129,7 +129,8 @@ export const make = <R>(options: {
             agentVersionId: source.agentVersionId
           })
           const received = entry.state
-          const run = Runner.run({ entry, pool: call?.pool ?? app.pool, setupKey, files })
+          const parent = Option.getOrUndefined(yield* Effect.option(Effect.currentParentSpan))
+          const run = Runner.run({ entry, pool: call?.pool ?? app.pool, setupKey, files, parent })
           if (call !== undefined) yield* call.began(received.id)
           if (closed) yield* Tasks.finish(entry, { status: "cancelled" })
           fork(received.id, call === undefined ? run : Effect.ensuring(run, call.left))

@@ -11,6 +11,7 @@ import * as Scope from "effect/Scope"
 import type * as App from "../../App.js"
 import * as BaseApp from "../../BaseApp.js"
 import type { AppFailed } from "../../InferenceError.js"
+import { Attribute } from "../../Telemetry.js"
 
 interface Slot<R> {
   readonly key: string
@@ -71,7 +72,11 @@ export const make = <R>(
         : Effect.zipRight(
             slot.reaper === undefined ? Effect.void : Fiber.interruptFork(slot.reaper),
             Effect.catchAllCause(Scope.close(slot.scope, Exit.void), (cause) =>
-              Effect.logWarning(`${base.app.name} did not unload cleanly`, cause)
+              Effect.annotateLogs(
+                Effect.logWarning(`${base.app.name} did not unload cleanly`, cause),
+                Attribute.app,
+                base.app.name
+              )
             )
           )
 

@@ -7,10 +7,13 @@ import * as Inspectable from "effect/Inspectable"
 import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
 import * as File from "../../File.js"
 import type { FileError } from "../../InferenceError.js"
 import { AppFailed } from "../../InferenceError.js"
+import { Attribute } from "../../Telemetry.js"
 import { outputJson } from "../outputJson.js"
+import * as Telemetry from "../telemetry.js"
 import type { Files } from "./files.js"
 import type { Pool } from "./pool.js"
 import * as Tasks from "./tasks.js"
@@ -31,8 +34,10 @@ export const run = <R>(options: {
   readonly pool: Pool<R>
   readonly setupKey: string
   readonly files: Files
+  /** The span of the request that started it. */
+  readonly parent: Tracer.AnySpan | undefined
 }): Effect.Effect<void, never, Exclude<R, Scope.Scope>> => {
-  const { entry, pool, setupKey, files } = options
+  const { entry, pool, setupKey, files, parent } = options
   const { state } = entry
 
   const process = Effect.gen(function* () {
@@ -96,6 +101,7 @@ export const run = <R>(options: {
   return process.pipe(
     Effect.scoped,
     Effect.provide(Logger.add(taskLogger(entry))),
+    Effect.annotateLogs({ [Attribute.app]: state.appId, [Attribute.taskId]: state.id }),
     Effect.onExit(
       Exit.match({
         onSuccess: (output) => Tasks.finish(entry, { status: "completed", output }),
@@ -108,7 +114,19 @@ export const run = <R>(options: {
               )
       })
     ),
-    Effect.exit
+    Effect.onExit(() => Telemetry.annotate({ [Attribute.taskStatus]: entry.state.status })),
+    Telemetry.span(
+      "LocalServer.task",
+      {
+        [Attribute.app]: state.appId,
+        [Attribute.function]: state.function,
+        [Attribute.taskId]: state.id,
+        [Attribute.sessionId]: state.sessionId
+      },
+      parent && { parent }
+    ),
+    Effect.exit,
+    Effect.asVoid
   )
 }
 

@@ -4,6 +4,7 @@
  */
 import * as Data from "effect/Data"
 import type * as Deferred from "effect/Deferred"
+import type * as Tracer from "effect/Tracer"
 import type { Json } from "../../wire.js"
 import type * as EventStream from "../eventStream.js"
 import type * as Feed from "../feed.js"
@@ -36,6 +37,8 @@ export interface Order {
   readonly context: ReadonlyArray<unknown>
   /** Where the request reached the server, for the URLs of files. */
   readonly origin: string
+  /** The span of the request. */
+  readonly parent?: Tracer.AnySpan | undefined
 }
 
 export interface ToolCall {

@@ -9,6 +9,8 @@ import * as FiberId from "effect/FiberId"
 import * as FiberMap from "effect/FiberMap"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { Attribute } from "../../../Telemetry.js"
+import * as Telemetry from "../../telemetry.js"
 import { unsafeRandomId } from "../ids.js"
 import * as Chat from "./chat.js"
 import type { Chats } from "./chats.js"
@@ -93,12 +95,18 @@ export const make = (
         Effect.tapErrorCause((cause) =>
           Cause.isDie(cause) ? Effect.logError("a turn failed unexpectedly", cause) : Effect.void
         ),
+        Effect.annotateLogs({ [Attribute.chatId]: chat.id, [Attribute.runId]: runId }),
         Effect.onExit((exit) =>
           Effect.flatMap(Clock.currentTimeMillis, (now) => {
             const ending = endOf(exit)
             turn.ending = ending
             return Effect.map(chats.save(chat), () => end(turn, now, ending))
           })
+        ),
+        Telemetry.span(
+          "LocalServer.turn",
+          { [Attribute.agentName]: agent.name, [Attribute.chatId]: chat.id, [Attribute.runId]: runId },
+          order.parent && { parent: order.parent }
         ),
         Effect.exit
       )
@@ -154,8 +162,9 @@ export const make = (
       }).pipe(Effect.uninterruptible)
 
     const turns: Turns = {
-      send: (chat, order) =>
-        Effect.map(Clock.currentTimeMillis, (now): Sent => {
+      send: (chat, given) =>
+        Effect.zipWith(Clock.currentTimeMillis, Effect.option(Effect.currentParentSpan), (now, parent): Sent => {
+          const order = { ...given, parent: Option.getOrUndefined(parent) }
           if (chat.turn === undefined) return begin(chat, now, order)
           const userMessage = Chat.addMessage(chat, now, {
             ...order.content,
