@@ -1,4 +1,4 @@
-/** Approvals: a tool that asks before it acts, a policy that answers, and a model that hears of it. */
+/** A tool that asks before it acts, a policy that answers, and a model that hears of it. */
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"

@@ -1,4 +1,4 @@
-/** A batch: many runs, a few at a time, with a progress display. One that fails does not stop the others. */
+/** Many runs, a few at a time, with a progress display. One that fails does not stop the others. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

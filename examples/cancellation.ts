@@ -1,4 +1,4 @@
-/** Timeouts, races and closed scopes: whoever owns a task and goes away takes the task along, unless told to leave it. */
+/** Timeouts and races: whoever owns a task and goes away cancels it, unless told to leave it. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"

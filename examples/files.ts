@@ -1,4 +1,4 @@
-/** Files: an upload with its progress, one upload for two runs, a file as output, and downloads that are kept. */
+/** An upload with its progress, one upload for two runs, a file as output, and downloads. */
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

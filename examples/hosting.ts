@@ -1,4 +1,4 @@
-/** Hosting: serves an app on a port, calls it over HTTP with a key and without one, and shuts down in good order. */
+/** Serves an app on a port, calls it with a key and without one, and shuts down in good order. */
 import { createServer } from "node:http"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as NodeContext from "@effect/platform-node/NodeContext"

@@ -1,4 +1,4 @@
-/** An app for the platform's own Node runtime: its entry file, its schemas, and hosting such an entry as it is. */
+/** An app for the platform's Node runtime: its schemas, its entry file, and hosting such a file. */
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -1,4 +1,4 @@
-/** A pipeline of several apps: retries, timeouts, a fallback app, bounded concurrency and a display of what each item is at. */
+/** Several apps in a row, with retries, timeouts, a fallback app, bounded concurrency and progress. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schedule from "effect/Schedule"

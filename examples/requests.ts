@@ -1,4 +1,4 @@
-/** Below the services: an HTTP client changed for some calls, and endpoints that have no function of their own. */
+/** The HTTP client changed for some calls, and endpoints that have no function of their own. */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Effect from "effect/Effect"

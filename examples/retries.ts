@@ -1,4 +1,4 @@
-/** Retries: the client repeats what is safe to repeat; whether a failed task is run again is decided here. */
+/** The client repeats what is safe to repeat; whether a failed task is run again is decided here. */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** Follows a run: partial outputs as they are written, the log, and a second look at the task by its id. */
+/** Follows a run: outputs as they are written, the log, and another task by its id. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"

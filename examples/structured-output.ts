@@ -1,4 +1,4 @@
-/** Structured output: what an agent makes of a text, decoded by a Schema, and corrected by the model where it does not fit. */
+/** What an agent makes of a text, decoded by a Schema, and corrected by the model if it does not fit. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

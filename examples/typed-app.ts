@@ -1,4 +1,4 @@
-/** A contract for an app: calls with defaults, a typed output, and an error that names what does not fit. */
+/** A contract for an app: calls with defaults, a typed output, and what does not fit is named. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
