@@ -36,17 +36,25 @@ const prints = (name: string, expected: string) =>
   Effect.map(output(name), (printed) => assert.strictEqual(printed, expected.replace(/^\n/, "")))
 
 describe("the examples", () => {
+  const names = readdirSync(`${import.meta.dirname}/../examples`)
+    .filter((name) => /^[^.]+\.ts$/.test(name))
+    .map((name) => name.slice(0, -".ts".length))
+
   it("are each run by a test", () => {
     const texts = readdirSync(import.meta.dirname, { withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map(({ name }) => readFileSync(`${import.meta.dirname}/${name}`, "utf8"))
-    const names = readdirSync(`${import.meta.dirname}/../examples`)
-      .filter((name) => /^[^.]+\.ts$/.test(name))
-      .map((name) => name.slice(0, -".ts".length))
+    const isRun = (name: string) => texts.some((text) => new RegExp(`\\(\\s*"${name}"`).test(text))
     assert.deepStrictEqual(
-      names.filter((name) => !texts.some((text) => text.includes(`("${name}"`) || text.includes(`"${name}",\n`))),
+      names.filter((name) => !isRun(name)),
       []
     )
+  })
+
+  it("are each named by the README, and no others", () => {
+    const readme = readFileSync(`${import.meta.dirname}/../README.md`, "utf8")
+    const named = Array.from(readme.matchAll(/npm run example ([\w-]+)/g), ([, name]) => name)
+    assert.deepStrictEqual([...new Set([...named, "quickstart"])].toSorted(), names)
   })
 })
 

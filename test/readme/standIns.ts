@@ -50,6 +50,9 @@ export const apps = [
   }),
   anyApp("acme/story", { text: "A cat went to sea." }),
   anyApp("acme/flux", { image: "https://example.com/cat.png" }),
+  anyApp("acme/painter", { image: "https://example.com/cat.png" }),
+  anyApp("acme/sketcher", { image: "https://example.com/cat.png" }),
+  anyApp("acme/caption", { text: "A cat." }),
   anyApp("other/flux", { image: "https://example.com/cat.png" }),
   Llm.scripted("acme/model", () => ({ response: "Hello yourself." })),
   model
