@@ -3,6 +3,7 @@
  * are started, and tests are tests.
  */
 
+import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
 import { fileURLToPath } from "node:url"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -69,6 +70,23 @@ layer(Surroundings.layer, { excludeTestServices: true })("the README", (it) => {
       it.effect(`has a snippet on line ${snippet.line} that runs`, () => runs(snippet))
     }
   }
+
+  it.effect("links to headings that there are", () =>
+    Effect.sync(() => {
+      const text = readFileSync(new URL("../README.md", import.meta.url), "utf8")
+      const slugs = Array.from(text.matchAll(/^#+ (.*)$/gm), ([, title = ""]) =>
+        title
+          .toLowerCase()
+          .replace(/[^\w -]/g, "")
+          .replaceAll(" ", "-")
+      )
+      const links = Array.from(text.matchAll(/\]\(#([^)]+)\)/g), ([, slug = ""]) => slug)
+      assert.deepStrictEqual(
+        links.filter((slug) => !slugs.includes(slug)),
+        []
+      )
+    })
+  )
 
   const refusals = [
     "broken when it is loaded",
