@@ -20,7 +20,7 @@ import * as StandIns from "./standIns.js"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
-export class Broken extends Data.TaggedError("Broken")<{ readonly message: string; readonly cause?: unknown }> {}
+class Broken extends Data.TaggedError("Broken")<{ readonly message: string }> {}
 
 // ---- Definitions --------------------------------------------------------------------------------------------------------
 
@@ -61,7 +61,7 @@ const call = (baseUrl: string) =>
     Effect.provide(NodeInference.layer({ apiKey: Redacted.make("secret"), baseUrl }))
   )
 
-/** Runs a program in a process of its own. One that says where it listens is called, and then asked to end. */
+/** Runs a program in a process of its own. One that serves must say where, is called if it is a `LocalServer`, and is asked to end. */
 const runProgram = (snippet: Snippet, env: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -76,7 +76,7 @@ const runProgram = (snippet: Snippet, env: Readonly<Record<string, string>>) =>
     })
     if (snippet.text.includes("Layer.launch(")) {
       const [url] = yield* printed(/http:\/\/127\.0\.0\.1:\d+/)
-      yield* call(url)
+      if (snippet.text.includes("LocalServer.layer(")) yield* call(url)
       child.kill("SIGTERM")
     }
     const { code, stdout, stderr } = yield* ended
