@@ -1,4 +1,4 @@
-/** An agent with tools that use a service of this program, streaming its text. With INFERENCE_API_KEY, on the live service. */
+/** An agent whose tools use a service of this program; with INFERENCE_API_KEY, on the live service. */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -1,4 +1,4 @@
-/** An app of our own, called by its contract: first by itself, then on a server inside of this program. */
+/** An app of our own, called by its contract: by itself, then on a server inside of this program. */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { BaseApp, File, Tasks } from "effect-inferencesh"

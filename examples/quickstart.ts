@@ -1,4 +1,4 @@
-/** Quickstart: uploads a picture, runs an app on it and saves the result, with no account. With one, runs any app. */
+/** Uploads a picture, runs an app on it and saves the result, with no account. With one, runs any app. */
 import { basename } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Clock from "effect/Clock"

@@ -1,4 +1,4 @@
-/** A session: calls that find what the ones before them left in the memory of their worker. */
+/** Calls that find what the ones before them left in the memory of their worker. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Sessions, Tasks } from "effect-inferencesh"

@@ -333,7 +333,7 @@ describe("Files.upload", () => {
 })
 
 describe("Files.uploadStream", () => {
-  it.scoped("tells the progress up to the total, and then gives the file", () =>
+  it.scoped("tells each progress once, up to the total, and then gives the file", () =>
     Effect.gen(function* () {
       const dir = yield* directory
       NodeFs.writeFileSync(`${dir}/a`, Buffer.alloc(300_000))
@@ -342,9 +342,10 @@ describe("Files.uploadStream", () => {
         const events = [...(yield* Effect.provide(Stream.runCollect(Files.uploadStream(source)), live))]
         const progress = events.filter((event) => event._tag === "Progress").map(({ sent, total }) => [sent, total])
         assert.deepStrictEqual(progress.at(-1), [300_000, 300_000])
+        const sent = progress.map(([sent = 0]) => sent)
         assert.deepStrictEqual(
-          progress,
-          progress.toSorted(([a = 0], [b = 0]) => a - b)
+          sent,
+          Array.from(new Set(sent)).toSorted((a, b) => a - b)
         )
         assert.strictEqual(events.at(-1)?._tag, "Done")
         assert.strictEqual(events.filter((event) => event._tag === "Done").length, 1)

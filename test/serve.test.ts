@@ -1,5 +1,4 @@
 /** The command that serves the apps of a module, as its users see it. */
-import { spawn } from "node:child_process"
 import { createServer } from "node:http"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -7,54 +6,11 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-
-interface Ended {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
+import { startProcess } from "./support/startProcess.js"
 
 /** Starts the command. It has ended by the end of the scope. */
 const start = (args: ReadonlyArray<string>) =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() =>
-        spawn(process.execPath, ["--import", "tsx", "src/bin.ts", ...args], { cwd: new URL("..", import.meta.url) })
-      ),
-      (child) => Effect.sync(() => child.kill("SIGKILL"))
-    ),
-    (child) => {
-      let [stdout, stderr] = ["", ""]
-      const listeners = new Set<() => void>()
-      const heard = () => {
-        for (const listener of listeners) listener()
-      }
-      child.stdout.setEncoding("utf8").on("data", (text) => {
-        stdout += text
-        heard()
-      })
-      child.stderr.setEncoding("utf8").on("data", (text) => {
-        stderr += text
-      })
-      const ended = new Promise<Ended>((resolve) => child.on("close", (code) => resolve({ code, stdout, stderr })))
-      return {
-        child,
-        ended: Effect.promise(() => ended),
-        /** What was printed, once it fits. */
-        printed: (pattern: RegExp) =>
-          Effect.async<RegExpExecArray>((resume) => {
-            const listener = () => {
-              const match = pattern.exec(stdout)
-              if (match !== null) resume(Effect.succeed(match))
-            }
-            listeners.add(listener)
-            void ended.then(() => resume(Effect.die(new Error(stdout + stderr))))
-            listener()
-            return Effect.sync(() => listeners.delete(listener))
-          })
-      }
-    }
-  )
+  startProcess(["src/bin.ts", ...args], { cwd: new URL("..", import.meta.url) })
 
 const run = (...args: ReadonlyArray<string>) => Effect.scoped(Effect.flatMap(start(args), ({ ended }) => ended))
 

@@ -1,10 +1,12 @@
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
+import * as Snippets from "./readme/snippets.js"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 
 export default defineConfig({
   root,
+  plugins: [Snippets.plugin],
   resolve: {
     alias: [
       { find: /^effect-inferencesh$/, replacement: `${root}src/index.ts` },

@@ -1,6 +1,6 @@
 /** Tells how far an upload is: a bar on a terminal, a line for each quarter in a pipe. */
 
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
 import type { Files } from "effect-inferencesh"
@@ -12,7 +12,7 @@ const fraction = ({ sent, total }: { readonly sent: number; readonly total: numb
 const isSameQuarter = (a: Files.UploadEvent, b: Files.UploadEvent) =>
   a._tag === "Progress" && b._tag === "Progress" && Math.floor(fraction(a) * 4) === Math.floor(fraction(b) * 4)
 
-const tell = (name: string, event: Files.UploadEvent): Effect.Effect<void> => {
+const tell = (name: string, event: Files.UploadEvent): Effect.Effect<unknown> => {
   if (event._tag === "Done") {
     const size = Terminal.bytes(event.file.size ?? 0)
     return Terminal.settle(
@@ -21,9 +21,11 @@ const tell = (name: string, event: Files.UploadEvent): Effect.Effect<void> => {
   }
   const done = Terminal.percent(fraction(event))
   const sizes = `${Terminal.bytes(event.sent)} of ${Terminal.bytes(event.total)}`
-  return Terminal.isTerminal
-    ? Terminal.draw(`${name}  ${Terminal.bar(fraction(event))}  ${done}  ${sizes}`)
-    : Terminal.print(`uploading ${name}: ${done} (${sizes})`)
+  if (Terminal.isTerminal) return Terminal.draw(`${name}  ${Terminal.bar(fraction(event))}  ${done}  ${sizes}`)
+  // In a pipe the start and the end of it would be lines that say no more than the last one does.
+  return Terminal.print(`uploading ${name}: ${done.trim()} (${sizes})`).pipe(
+    Effect.when(() => event.sent > 0 && event.sent < event.total)
+  )
 }
 
 /** Tells of the progress that passes through. */

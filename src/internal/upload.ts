@@ -148,7 +148,10 @@ const put = (
       yield* onProgress(0, content.size)
       const request = HttpClientRequest.put(url).pipe(HttpClientRequest.setBody(body))
       const response = yield* HttpClient.withScope(Download.plainClient(client)).execute(request)
-      if (response.status >= 200 && response.status < 300) return yield* onProgress(content.size, content.size)
+      if (response.status >= 200 && response.status < 300) {
+        // Bodies that are not streams are not counted as they go.
+        return yield* sent < content.size ? onProgress(content.size, content.size) : Effect.void
+      }
       const text = yield* response.stream.pipe(
         Stream.take(1),
         Stream.decodeText(),
