@@ -21,7 +21,6 @@ import * as Predicate from "effect/Predicate"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import type * as AgentConfig from "./AgentConfig.js"
 import * as Agents from "./Agents.js"
 import * as ApiClient from "./ApiClient.js"
@@ -31,7 +30,7 @@ import * as Files from "./Files.js"
 import type * as Inference from "./Inference.js"
 import * as MemoryDisk from "./internal/test/memoryDisk.js"
 import * as Network from "./internal/test/network.js"
-import { recorded } from "./internal/test/recorder.js"
+import { isStream, recorded } from "./internal/test/recorder.js"
 import * as Player from "./internal/test/script.js"
 import * as Llm from "./Llm.js"
 import * as LocalServer from "./LocalServer.js"
@@ -58,9 +57,6 @@ export type Mock<A extends App.Any, Name extends App.FunctionName<A>> = (
 export type Mocks<A extends App.Any> =
   | Mock<A, App.DefaultFunction<A>>
   | { readonly [Name in App.FunctionName<A>]: Mock<A, Name> }
-
-const isStream = (u: unknown): u is Stream.Stream<unknown, unknown, unknown> =>
-  Predicate.hasProperty(u, Stream.StreamTypeId)
 
 /**
  * Mocks an app with a function from its decoded input to its output. What it gives is checked by the contract, and what it throws or

@@ -60,15 +60,18 @@ class Surroundings extends Context.Tag("test/Surroundings")<Surroundings, Readon
   )
 }
 
+// Before the next suite: `layer` takes the clock of tests from the `it` of all that comes after.
+describe("the README", () => {
+  for (const snippet of snippetsIn("../README.md").filter(({ kind }) => kind === "tests")) {
+    describe(`has tests on line ${snippet.line} that pass`, () => import(/* @vite-ignore */ snippet.id))
+  }
+})
+
 layer(Surroundings.layer, { excludeTestServices: true })("the README", (it) => {
   const runs = (snippet: Snippet) => Effect.flatMap(Surroundings, (env) => run(snippet, env))
 
-  for (const snippet of snippetsIn("../README.md")) {
-    if (snippet.kind === "tests") {
-      describe(`has tests on line ${snippet.line} that pass`, () => import(/* @vite-ignore */ snippet.id))
-    } else {
-      it.effect(`has a snippet on line ${snippet.line} that runs`, () => runs(snippet))
-    }
+  for (const snippet of snippetsIn("../README.md").filter(({ kind }) => kind !== "tests")) {
+    it.effect(`has a snippet on line ${snippet.line} that runs`, () => runs(snippet))
   }
 
   const text = readFileSync(new URL("../README.md", import.meta.url), "utf8")

@@ -10,7 +10,7 @@ import { Scripted } from "./network.js"
 
 export type Note = (call: InferenceTest.Call) => void
 
-const isStream = (u: unknown): u is Stream.Stream<unknown, unknown, unknown> =>
+export const isStream = (u: unknown): u is Stream.Stream<unknown, unknown, unknown> =>
   Predicate.hasProperty(u, Stream.StreamTypeId)
 
 /** The error of a script, which is what the call fails with. */
