@@ -19,7 +19,7 @@ import * as ApiKey from "./internal/apiKey.js"
 import { readText } from "./internal/bytes.js"
 import { fromHttpClientError } from "./internal/failure.js"
 import { guard } from "./internal/proxyGuard.js"
-import { isOf, type Target as ProxyTarget, pathOf, targetOf } from "./internal/proxyTarget.js"
+import { isOf, pathOf, targetOf } from "./internal/proxyTarget.js"
 import { failure, Problem, readBytes } from "./internal/server/reply.js"
 
 /**
@@ -234,12 +234,13 @@ export const httpApp = <E = never, R = never, KeyE = never, KeyR = never>(
       })
     }
     const bytes = method === "GET" ? new Uint8Array() : yield* readBytes(request, maxBodySize)
-    const body = yield* guard(target, bytes, options.apps)
+    const { body, search } = yield* guard(target, bytes, options.apps)
     const apiKey = ApiKey.trimmed(Redacted.isRedacted(options.apiKey) ? options.apiKey : yield* options.apiKey)
     if (Redacted.value(apiKey) === "") {
       return yield* unauthorized("the proxy has no API key for this request: give it one as its `apiKey`")
     }
-    return yield* send(base, target, request, body, apiKey)
+    const url = base.origin + base.pathname.replace(/\/+$/, "") + path + search
+    return yield* send(url, request, body, apiKey)
   }).pipe(
     // The problems of this module alone: the caller's failures are the caller's.
     Effect.catchIf(
@@ -255,8 +256,7 @@ const unauthorized = (detail: string) => new Problem({ status: 401, code: "unaut
 
 /** Sends a request on. The connection belongs to the scope of the request, so that it ends with the last byte of the reply. */
 const send = (
-  base: URL,
-  target: ProxyTarget,
+  url: string,
   request: HttpServerRequest.HttpServerRequest,
   body: Uint8Array<ArrayBuffer>,
   apiKey: Redacted.Redacted<string>
@@ -264,7 +264,6 @@ const send = (
   Effect.gen(function* () {
     const client = HttpClient.withScope(ApiKey.discreet(yield* HttpClient.HttpClient))
     const scrub = ApiKey.scrub(apiKey)
-    const url = base.origin + base.pathname.replace(/\/+$/, "") + pathOf(target) + target.search
     const { "content-type": contentType = "application/json", ...headers } = only(request.headers, requestHeaders)
     const asked = HttpClientRequest.make(request.method)(url, {
       headers: {

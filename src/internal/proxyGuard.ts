@@ -49,20 +49,27 @@ const startChat = ["POST /chats", "POST /chats/:id/agent"]
 const readAgent = "GET /agents/:namespace/:name"
 const settings = "POST /chats/:id/settings"
 
+/** What is sent on of a request. */
+interface Passed {
+  readonly body: Uint8Array<ArrayBuffer>
+  readonly search: string
+}
+
 /**
- * What is sent on of the body of a request. Where it was judged, it is what was judged: read and written anew, so that a key that
- * is there twice cannot mean one thing here and another at the service.
+ * What may be sent on of a request. Where its body was judged, it is what was judged and that alone: read and written anew, so that a
+ * key that is there twice cannot mean one thing here and another at the service.
  */
 export const guard = (
   target: Target,
   bytes: Uint8Array<ArrayBuffer>,
   apps: ReadonlyArray<string> | undefined
-): Effect.Effect<Uint8Array<ArrayBuffer>, Problem> => {
+): Effect.Effect<Passed, Problem> => {
+  const passed: Passed = { body: bytes, search: target.search }
   const is = isOf(target)
   const judged = (judge: (body: Json) => Effect.Effect<void, Problem>) =>
     Effect.flatMap(parseJson(bytes), (body) =>
       isJsonObject(body)
-        ? Effect.as(judge(body), new TextEncoder().encode(JSON.stringify(body)))
+        ? Effect.as(judge(body), { body: new TextEncoder().encode(JSON.stringify(body)), search: "" })
         : Effect.fail(invalid("the body is not a JSON object"))
     )
   if (is(settings)) {
@@ -72,8 +79,8 @@ export const guard = (
         : refused('the proxy lets only the setting "allow_all_tools" of a chat be changed')
     )
   }
-  if (apps === undefined) return Effect.succeed(bytes)
-  if (is(readAgent)) return Effect.as(check(apps, "agent", target.parts.slice(1).join("/")), bytes)
+  if (apps === undefined) return Effect.succeed(passed)
+  if (is(readAgent)) return Effect.as(check(apps, "agent", target.parts.slice(1).join("/")), passed)
   if (runApp.some(is)) return judged((body) => Effect.zipRight(checkKeys(body), check(apps, "app", body.app)))
   if (startChat.some(is)) return judged((body) => Effect.zipRight(checkKeys(body), check(apps, "agent", body.agent)))
   if (is(runAgent)) {
@@ -86,5 +93,5 @@ export const guard = (
       )
     )
   }
-  return Effect.succeed(bytes)
+  return Effect.succeed(passed)
 }

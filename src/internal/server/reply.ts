@@ -82,6 +82,12 @@ export const contentLength = (request: HttpServerRequest.HttpServerRequest): num
   return header !== undefined && /^\d+$/.test(header) ? Number(header) : undefined
 }
 
+/** Whether the headers of HTTP/1.1 say that there is a body. */
+const isAnnounced = (request: HttpServerRequest.HttpServerRequest): boolean => {
+  const length = contentLength(request)
+  return length === undefined ? request.headers["transfer-encoding"] !== undefined : length > 0
+}
+
 /** The bytes of the body, no more than `limit` of them. */
 export const readBytes = (
   request: HttpServerRequest.HttpServerRequest,
@@ -101,7 +107,8 @@ export const readBytes = (
         return size > patience
       }),
       Stream.runDrain,
-      Effect.mapError(() => invalid("the body broke off")),
+      // Web requests without a body fail to be read.
+      Effect.catchAll(() => (size === 0 && !isAnnounced(request) ? Effect.void : invalid("the body broke off"))),
       Effect.flatMap(() => (size > limit ? Effect.fail(tooLarge(limit)) : Effect.succeed(concat(parts))))
     )
   })
@@ -124,12 +131,9 @@ export const readJson = (
   request: HttpServerRequest.HttpServerRequest,
   limit: number
 ): Effect.Effect<unknown, Problem> =>
-  Effect.suspend(() => {
-    const length = contentLength(request)
-    return length === 0 || (length === undefined && request.headers["transfer-encoding"] === undefined)
-      ? Effect.succeed(undefined)
-      : Effect.flatMap(readBytes(request, limit), parseJson)
-  })
+  Effect.suspend(() =>
+    isAnnounced(request) ? Effect.flatMap(readBytes(request, limit), parseJson) : Effect.succeed(undefined)
+  )
 
 /** The body where it must be an object. No body stands for `{}`. */
 export const readObject = (
