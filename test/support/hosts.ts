@@ -12,11 +12,12 @@ import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import type { AgentConfig } from "effect-inferencesh/AgentConfig"
 import type * as BaseApp from "effect-inferencesh/BaseApp"
-import type * as Inference from "effect-inferencesh/Inference"
+import * as Inference from "effect-inferencesh/Inference"
 import * as LocalServer from "effect-inferencesh/LocalServer"
 import * as NodeInference from "effect-inferencesh/NodeInference"
 import type * as Task from "effect-inferencesh/Task"
 import * as Apps from "./apps.js"
+import * as Proxied from "./proxied.js"
 
 export interface Variant {
   readonly transport: "stream" | "poll"
@@ -52,9 +53,16 @@ const onPort = (hosted: Hosted, { transport, statusNumbering }: Variant): Servic
     Layer.provideMerge(Apps.layerJournal)
   )
 
-/** Each host, with each transport and each numbering of statuses. */
-export const everywhere = (hosted: Hosted): ReadonlyArray<readonly [name: string, services: Services]> =>
-  [["in process", inProcess] as const, ["on a port", onPort] as const].flatMap(([host, services]) =>
+const throughProxy = (hosted: Hosted, { transport, statusNumbering }: Variant): Services =>
+  Layer.unwrapScoped(
+    Effect.map(Proxied.make({ ...hosted, statusNumbering }), ({ proxyUrl }) =>
+      Inference.layerProxy({ proxyUrl, transport, statusNumbering, ...common })
+    )
+  ).pipe(Layer.provide([NodeContext.layer, NodeHttpClient.layerUndici]), Layer.provideMerge(Apps.layerJournal))
+
+/** Each host, with each transport and each numbering of statuses, and once through a proxy. */
+export const everywhere = (hosted: Hosted): ReadonlyArray<readonly [name: string, services: Services]> => [
+  ...([["in process", inProcess] as const, ["on a port", onPort] as const] as const).flatMap(([host, services]) =>
     (["stream", "poll"] as const).flatMap((transport) =>
       (["current", "documented"] as const).map(
         (statusNumbering) =>
@@ -64,4 +72,9 @@ export const everywhere = (hosted: Hosted): ReadonlyArray<readonly [name: string
           ] as const
       )
     )
-  )
+  ),
+  [
+    "through a proxy, by stream, with current statuses",
+    quiet(throughProxy(hosted, { transport: "stream", statusNumbering: "current" }))
+  ]
+]
