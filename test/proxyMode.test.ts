@@ -227,24 +227,26 @@ describe("the official SDK in proxy mode", () => {
     Effect.gen(function* () {
       const { proxyUrl } = yield* Proxied.make({ apps: [words.app] })
       const { inference } = yield* Sdk.load
-      for (const stream of [true, false]) {
-        const agent = yield* Effect.acquireRelease(
-          Effect.sync(() => inference({ proxyUrl }).agents.create(Agents.config())),
-          (agent) => Effect.sync(() => agent.disconnect())
-        )
-        const texts: Array<string> = []
-        yield* Effect.promise(() =>
-          agent.sendMessage("hi", {
-            stream,
-            pollIntervalMs: 10,
-            onMessage: ({ role, content }) => void (role === "assistant" && texts.push(JSON.stringify(content)))
-          })
-        )
-        yield* Agents.until(
-          Effect.sync(() => texts),
-          (texts) => texts.some((text) => text.includes("You said hi ."))
-        )
-      }
+      const agent = yield* Effect.acquireRelease(
+        Effect.sync(() => inference({ proxyUrl }).agents.create(Agents.config())),
+        (agent) => Effect.sync(() => agent.disconnect())
+      )
+      const messages = new Map<string, Json>()
+      const onMessage = (message: Json) => void messages.set(message.id, message)
+      yield* Effect.promise(() => agent.sendMessage("hi", { onMessage }))
+      const { text } = yield* Agents.until(
+        Effect.sync(() => {
+          const last = Array.from(messages.values()).find(({ order }) => order === 2)
+          return { status: last?.status, text: last && Agents.textOf(last) }
+        }),
+        ({ status }) => status === "ready"
+      )
+      assert.strictEqual(text, "You said hi .")
+      const states: Array<string> = []
+      const onChat = (chat: Json) => void states.push(chat.status)
+      const polled = inference({ proxyUrl }).agents.create(Agents.config())
+      yield* Effect.promise(() => polled.sendMessage("hi", { stream: false, pollIntervalMs: 10, onChat }))
+      assert.strictEqual(states.at(-1), "idle")
     }).pipe(Effect.provide(platform))
   )
 
