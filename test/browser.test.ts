@@ -109,8 +109,11 @@ describe("a page in a browser", () => {
             )
           )
         )
-        yield* Browser.show(Browser.executable, origin)
-        const { counts, events, failed, refused, path, ...rest } = yield* Deferred.await(reported)
+        const ended = yield* Browser.show(Browser.executable, origin)
+        const { counts, events, failed, refused, path, ...rest } = yield* Effect.raceFirst(
+          Deferred.await(reported),
+          ended
+        )
         assert.deepStrictEqual(rest, {
           blob: "cba",
           file: "fed",
@@ -138,6 +141,7 @@ describe("a page in a browser", () => {
             Logger.remove(Logger.defaultLogger)
           )
         )
-      )
+      ),
+    180_000
   )
 })

@@ -25,12 +25,12 @@ const flags = [
   "--remote-debugging-port=0"
 ]
 
-/** Shows a page as long as the scope is open. */
+/** Shows a page as long as the scope is open. What is given back fails when the browser ends before. */
 export const show = (file: string, url: string) =>
   Effect.gen(function* () {
     const { makeTempDirectoryScoped } = yield* FileSystem.FileSystem
     const profile = yield* makeTempDirectoryScoped({ prefix: "inferencesh-browser-" })
-    yield* Effect.acquireRelease(
+    const { ended } = yield* Effect.acquireRelease(
       Effect.sync(() => {
         // A group of its own, since a browser is many processes.
         const child = spawn(file, [...flags, `--user-data-dir=${profile}`, url], { stdio: "ignore", detached: true })
@@ -42,5 +42,9 @@ export const show = (file: string, url: string) =>
           if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL")
           await ended
         })
+    )
+    return Effect.zipRight(
+      Effect.promise(() => ended),
+      Effect.dieMessage(`${file} ended without a report of the page`)
     )
   })
