@@ -140,7 +140,7 @@ const name = "effect-inferencesh"
 const requestHeaders = /^(accept|content-type|user-agent|x-client-source|x-api-version|x-inf-(?!target-url$|proxy$).+)$/
 
 /** Of what the service answers: nothing that is about its host or the connection, nor about how the bytes were packed. */
-const responseHeaders = /^(content-type|retry-after|deprecation|sunset|link|x-request-id|x-ratelimit-.+|x-inf-.+)$/
+const responseHeaders = /^(content-type|retry-after|deprecation|sunset|x-request-id|x-ratelimit-.+|x-inf-.+)$/
 
 const only = (headers: Readonly<Record<string, string>>, names: RegExp): Record<string, string> =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => names.test(name)))
