@@ -210,7 +210,7 @@ describe("the official SDK in proxy mode", () => {
         const reversed = await client.run({ app: "acme/reverse", input: { file: new Blob(["abc"]) } })
         assert.strictEqual(await (await fetch(reversed.output.file)).text(), "cba")
         const task = await client.run({ app: "acme/never", input: {} }, { wait: false })
-        while ((await client.tasks.get(task.id)).data.status_text !== "running") continue
+        while ((await client.tasks.get(task.id)).data.status_text !== "running") {}
         const ended = client.tasks.watch(task).done.catch((error) => error)
         await client.tasks.cancel(task.id)
         assert.include(String(await ended), "cancelled")
