@@ -157,3 +157,24 @@ for (const [title, options] of [
 for (const program of readdirSync(join(root, ".ci/smoke")).filter((file) => file.endsWith(".mjs"))) {
   await step(`run ${program}`, () => run(process.execPath, [program], { timeout: 60_000 }).trim().split("\n").at(-1))
 }
+
+// Other runtimes are in packages of npm that need no install script. Deno closes no server whose clients keep their connections.
+const runtimes =
+  process.platform === "linux" && process.arch === "x64"
+    ? [
+        ["@oven/bun-linux-x64@1.4.5", "bin/bun", [], ["local.mjs", "proxy.mjs"]],
+        ["@deno/linux-x64-glibc@2.9.6", "deno", ["run", "--allow-all"], ["local.mjs"]]
+      ]
+    : []
+
+for (const [spec, path, args, programs] of runtimes) {
+  const name = spec.slice(0, spec.lastIndexOf("@"))
+  await step(`install ${spec}`, () => {
+    run("npm", ["install", "--no-save", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error", spec])
+  })
+  for (const program of programs) {
+    await step(`run ${program} with ${basename(path)}`, () => {
+      run(join(scratch, "node_modules", name, path), [...args, program], { timeout: 60_000 })
+    })
+  }
+}

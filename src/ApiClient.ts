@@ -4,7 +4,6 @@
  *
  * @since 0.1.0
  */
-import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
@@ -24,6 +23,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ApiFailure } from "./InferenceError.js"
 import { DecodeError, InvalidRequest, isTransient, TransportError } from "./InferenceError.js"
+import * as ApiKey from "./internal/apiKey.js"
 import { readText } from "./internal/bytes.js"
 import { ClientTransform } from "./internal/clientTransform.js"
 import { type Notice, unwrap } from "./internal/envelope.js"
@@ -33,6 +33,7 @@ import * as HttpSpan from "./internal/httpSpan.js"
 import * as Reply from "./internal/reply.js"
 import * as Retry from "./internal/retry.js"
 import * as Telemetry from "./internal/telemetry.js"
+import { viaProxy } from "./internal/viaProxy.js"
 import type * as Task from "./Task.js"
 
 export type {
@@ -96,6 +97,20 @@ export interface Options {
   readonly propagateTraces?: boolean | undefined
   /** Called for each notice that comes with a successful reply, such as a task waiting for a free slot. */
   readonly onNotice?: ((notice: Notice) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * How to reach the service through a proxy that has the key, such as `Proxy.httpApp`, and how patient to be.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ProxyOptions extends Omit<Options, "apiKey"> {
+  /**
+   * Where the proxy is. In a browser it may be relative to the page, such as `/api/inference/proxy`. Its cookies are sent with each
+   * request. Other proofs of who the user is go into `headers`.
+   */
+  readonly proxyUrl: string
 }
 
 /**
@@ -217,7 +232,7 @@ const defaultBaseUrl = "https://api.inference.sh"
 
 const maxErrorBytes = 64 * 1024
 
-const resolve = (options: Options): Settings => ({
+const resolve = (options: Omit<Options, "apiKey">): Settings => ({
   baseUrl: (options.baseUrl ?? defaultBaseUrl).trim().replace(/\/+$/, ""),
   statusNumbering: options.statusNumbering ?? "current",
   transport: options.transport ?? "stream",
@@ -238,21 +253,20 @@ const wasNotCarriedOut = (error: ApiFailure): boolean =>
   (error._tag === "ServiceUnavailable" && error.status === 503 && error.retryAfter !== undefined)
 
 /**
- * Makes the service over the `HttpClient` of the context.
+ * Makes the service over the `HttpClient` of the context: with the API key, or through a proxy that has it.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Options): Effect.Effect<Service, never, HttpClient.HttpClient> =>
+export const make = (options: Options | ProxyOptions): Effect.Effect<Service, never, HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const plain = yield* HttpClient.HttpClient
     const settings = resolve(options)
-    const apiKey = Redacted.make(Redacted.value(options.apiKey).trim())
     const origin = originOf(settings.baseUrl)
 
-    /** Replies may quote the key: it must not come back in an error or a log. */
-    const scrub = (text: string): string =>
-      Redacted.value(apiKey) === "" ? text : text.replaceAll(Redacted.value(apiKey), "<redacted>")
+    const proxyUrl = "proxyUrl" in options ? options.proxyUrl : undefined
+    const apiKey = "proxyUrl" in options ? Redacted.make("") : ApiKey.trimmed(options.apiKey)
+    const scrub = ApiKey.scrub(apiKey)
 
     const addressOf = (path: string): string => (path.startsWith("/") ? settings.baseUrl + path : path)
 
@@ -265,31 +279,16 @@ export const make = (options: Options): Effect.Effect<Service, never, HttpClient
             ...(origin !== undefined && { cause: new Failure.ForeignOrigin() })
           })
         }
-        // Found out here, since some HTTP clients quote the value that they refuse.
-        if (!/^[\x20-\x7e]*$/.test(Redacted.value(apiKey))) {
-          return yield* new HttpClientError.RequestError({
-            request,
-            reason: "Encode",
-            cause: new Error("the API key has characters that no header can hold")
-          })
-        }
         const span = options.propagateTraces ? yield* Effect.option(Effect.currentSpan) : Option.none()
-        return request.pipe(
+        const made = request.pipe(
           HttpClientRequest.setHeaders({ "x-client-source": "effect-inferencesh", ...options.headers }),
-          Option.isSome(span) ? HttpClientRequest.setHeaders(HttpTraceContext.toHeaders(span.value)) : identity,
-          HttpClientRequest.bearerToken(apiKey),
-          hide
+          Option.isSome(span) ? HttpClientRequest.setHeaders(HttpTraceContext.toHeaders(span.value)) : identity
         )
+        return hide(yield* proxyUrl === undefined ? ApiKey.bearer(made, apiKey) : viaProxy(made, proxyUrl))
       })
 
-    const authorised = HttpSpan.withoutSpans(plain).pipe(
-      HttpClient.mapRequestEffect(authorise),
-      HttpClient.transformResponse((send) =>
-        send.pipe(
-          Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
-          Effect.locally(Headers.currentRedactedNames, [/./])
-        )
-      )
+    const authorised = ApiKey.discreet(plain, proxyUrl === undefined ? {} : { credentials: "include" }).pipe(
+      HttpClient.mapRequestEffect(authorise)
     )
 
     // The user's change of the client wraps the authorised one from outside: it neither sees the key nor directs it.
@@ -484,12 +483,12 @@ const hide = (request: HttpClientRequest.HttpClientRequest): HttpClientRequest.H
 }
 
 /**
- * Provides the service, over the `HttpClient` of the context.
+ * Provides the service, over the `HttpClient` of the context: with the API key, or through a proxy that has it.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options): Layer.Layer<ApiClient, never, HttpClient.HttpClient> =>
+export const layer = (options: Options | ProxyOptions): Layer.Layer<ApiClient, never, HttpClient.HttpClient> =>
   Layer.effect(ApiClient, make(options))
 
 /**

@@ -39,6 +39,14 @@ export interface Options extends ApiClient.Options {}
 export type Services = Tasks.Tasks | Files.Files | Agents.Agents | Sessions.Sessions | ApiClient.ApiClient
 
 /**
+ * How to reach the service through a proxy that has the key, and how patient to be.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ProxyOptions extends ApiClient.ProxyOptions {}
+
+/**
  * Provides the services.
  *
  * @example
@@ -57,12 +65,36 @@ export type Services = Tasks.Tasks | Files.Files | Agents.Agents | Sessions.Sess
  */
 export const layer = (
   options: Options
-): Layer.Layer<Services, never, HttpClient.HttpClient | FileSystem.FileSystem | Path.Path> =>
+): Layer.Layer<Services, never, HttpClient.HttpClient | FileSystem.FileSystem | Path.Path> => services(options)
+
+const services = (options: Options | ProxyOptions) =>
   Layer.merge(Sessions.layer, Agents.layer).pipe(
     Layer.provideMerge(Tasks.layer),
     Layer.provideMerge(Files.layer),
     Layer.provideMerge(ApiClient.layer(options))
   )
+
+/**
+ * Provides the services without an API key: every request to the service goes to a proxy that has it, such as `Proxy.httpApp`. Bytes of
+ * files go to and from their storage directly. In browsers use `BrowserInference.layerProxy`, which needs nothing more.
+ *
+ * @example
+ * ```ts
+ * import { FetchHttpClient } from "@effect/platform"
+ * import { NodeFileSystem, NodePath } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { Inference } from "effect-inferencesh"
+ *
+ * const live = Inference.layerProxy({ proxyUrl: "https://example.com/api/inference/proxy" }).pipe(
+ *   Layer.provide([FetchHttpClient.layer, NodeFileSystem.layer, NodePath.layer])
+ * )
+ * ```
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerProxy = (
+  options: ProxyOptions
+): Layer.Layer<Services, never, HttpClient.HttpClient | FileSystem.FileSystem | Path.Path> => services(options)
 
 /**
  * The options where each may come from the configuration: a value, or a `Config`.

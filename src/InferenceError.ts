@@ -477,6 +477,7 @@ export class FileError extends Schema.TaggedError<FileError>()("FileError", {
     "Read",
     "Write",
     "InvalidUri",
+    "Unsupported",
     "SizeMismatch",
     "Upload",
     "Download"
@@ -506,6 +507,10 @@ const fileText: Record<FileError["reason"], readonly [what: string, next: string
   Read: ["Could not read the file", "Try again."],
   Write: ["Could not write the file", "Check the directory and the free space."],
   InvalidUri: ["Could not make sense of the file", "Give a path, an http(s) URL or a data: URI."],
+  Unsupported: [
+    "This platform cannot use the file",
+    "Give its bytes instead: a Blob, a File of the page or a Uint8Array."
+  ],
   SizeMismatch: ["Received another number of bytes than announced for", "Try again."],
   Upload: ["Could not upload", "Try again."],
   Download: ["Could not download", "Check that the URL is still valid."]

@@ -29,8 +29,13 @@ import * as LocalServer from "./LocalServer.js"
  */
 export type Services = Inference.Services | FileSystem.FileSystem | Path.Path | HttpClient.HttpClient
 
-/** Undici, and not fetch: it sends the length of streamed uploads, and has no time limit of its own on streams. */
-const platform = Layer.mergeAll(NodeHttpClient.layerUndici, NodeFileSystem.layer, NodePath.layer)
+/**
+ * Not fetch: undici and node:http send the length of streamed uploads, and have no time limit of their own on streams. What Bun has
+ * under the name of undici cannot be closed.
+ */
+const httpClient = "Bun" in globalThis ? NodeHttpClient.layer : NodeHttpClient.layerUndici
+
+const platform = Layer.mergeAll(httpClient, NodeFileSystem.layer, NodePath.layer)
 
 /**
  * Provides everything, with nothing left to provide.

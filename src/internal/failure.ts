@@ -46,6 +46,9 @@ const systemError = (cause: unknown, depth = 0): { readonly code?: string; reado
 /** Marks a request that the authorised client refuses to send. */
 export class ForeignOrigin extends Error {}
 
+/** Marks the failures of a platform that has no files. */
+export class NoFileSystem extends Error {}
+
 /** Only the text and code of the cause are kept: the error of the HTTP client holds the whole request, and its key. */
 export const fromHttpClientError = (
   error: HttpClientError.HttpClientError,
@@ -190,9 +193,10 @@ export const fromStatus = (
     case 504:
       return new InferenceError.ServiceUnavailable(fields)
   }
+  // What fetch makes of a redirect that it is not to follow has no status in browsers.
   const redirected =
-    status >= 300 && status < 400
-      ? `the server redirects${location === undefined ? "" : ` to ${withoutQuery(location)}`}, and the API key is not sent on`
+    status === 0 || (status >= 300 && status < 400)
+      ? `the server redirects${location === undefined ? "" : ` to ${withoutQuery(location)}`}, and requests are not sent on`
       : undefined
   return new InferenceError.ApiError({ ...fields, detail: redirected ?? fields.detail, meta: problem.meta })
 }
@@ -269,11 +273,13 @@ export const fromPlatformError = (
   new InferenceError.FileError({
     file,
     reason:
-      error._tag === "SystemError" && (error.reason === "NotFound" || error.reason === "PermissionDenied")
-        ? error.reason
-        : error._tag === "SystemError" && error.reason === "BadResource" && /EISDIR/.test(error.message)
-          ? "NotAFile"
-          : otherwise,
+      error.cause instanceof NoFileSystem
+        ? "Unsupported"
+        : error._tag === "SystemError" && (error.reason === "NotFound" || error.reason === "PermissionDenied")
+          ? error.reason
+          : error._tag === "SystemError" && error.reason === "BadResource" && /EISDIR/.test(error.message)
+            ? "NotAFile"
+            : otherwise,
     detail:
       error._tag === "SystemError" && (error.reason === "NotFound" || error.reason === "PermissionDenied")
         ? undefined

@@ -16,12 +16,13 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { AgentConfig } from "effect-inferencesh/AgentConfig"
 import type * as BaseApp from "effect-inferencesh/BaseApp"
-import type * as Inference from "effect-inferencesh/Inference"
+import * as Inference from "effect-inferencesh/Inference"
 import * as InferenceTest from "effect-inferencesh/InferenceTest"
 import * as LocalServer from "effect-inferencesh/LocalServer"
 import * as NodeInference from "effect-inferencesh/NodeInference"
 import type * as Task from "effect-inferencesh/Task"
 import * as Apps from "./apps.js"
+import * as Proxied from "./proxied.js"
 
 export interface Variant {
   readonly transport: "stream" | "poll"
@@ -57,6 +58,13 @@ const onPort = (hosted: Hosted, { transport, statusNumbering }: Variant): Servic
     Layer.provideMerge(Apps.layerJournal)
   )
 
+const throughProxy = (hosted: Hosted, { transport, statusNumbering }: Variant): Services =>
+  Layer.unwrapScoped(
+    Effect.map(Proxied.make({ ...hosted, statusNumbering }), ({ proxyUrl }) =>
+      Inference.layerProxy({ proxyUrl, transport, statusNumbering, ...common })
+    )
+  ).pipe(Layer.provide([NodeContext.layer, NodeHttpClient.layerUndici]), Layer.provideMerge(Apps.layerJournal))
+
 const mocked = (hosted: Hosted, { transport, statusNumbering }: Variant): Services =>
   InferenceTest.layer({ ...hosted, client: { transport, statusNumbering, ...common } }).pipe(
     Layer.provideMerge(Apps.layerJournal)
@@ -80,7 +88,7 @@ const dies: Refusal = (call) =>
 
 type Place = readonly [name: string, services: Services, refusal: Refusal]
 
-/** Each host with each transport and each numbering of statuses, and the layer for tests, which must not drift from them. */
+/** Each host with each transport and each numbering of statuses, once through a proxy, and the layer for tests, which must not drift from them. */
 export const everywhere = (hosted: Hosted): ReadonlyArray<Place> => [
   ...[["in process", inProcess] as const, ["on a port", onPort] as const].flatMap(([host, services]) =>
     (["stream", "poll"] as const).flatMap((transport) =>
@@ -93,5 +101,10 @@ export const everywhere = (hosted: Hosted): ReadonlyArray<Place> => [
       )
     )
   ),
+  [
+    "through a proxy, by stream, with current statuses",
+    quiet(throughProxy(hosted, { transport: "stream", statusNumbering: "current" })),
+    fails
+  ],
   ["in the layer for tests", quiet(mocked(hosted, { transport: "stream", statusNumbering: "current" })), dies]
 ]

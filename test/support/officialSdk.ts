@@ -67,7 +67,9 @@ export interface Agent {
 }
 
 interface Module {
-  readonly inference: (options: { readonly apiKey: string; readonly baseUrl: string }) => Client
+  readonly inference: (
+    options: { readonly apiKey: string; readonly baseUrl: string } | { readonly proxyUrl: string }
+  ) => Client
   readonly pendingApprovals: (chat: Json) => ReadonlyArray<{
     readonly interruptId: string
     readonly toolInvocationId: string

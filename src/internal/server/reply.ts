@@ -4,6 +4,7 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { concat } from "../bytes.js"
 import { isJsonObject } from "../wire.js"
 import { isTooDeep, maxDepth } from "./depth.js"
 
@@ -43,6 +44,7 @@ const titles: Record<number, string> = {
   422: "Unprocessable Content",
   429: "Too Many Requests",
   500: "Internal Server Error",
+  502: "Bad Gateway",
   503: "Service Unavailable"
 }
 
@@ -80,17 +82,20 @@ export const contentLength = (request: HttpServerRequest.HttpServerRequest): num
   return header !== undefined && /^\d+$/.test(header) ? Number(header) : undefined
 }
 
-/** The JSON body, of no more than `limit` bytes. No body is `undefined`. */
-export const readJson = (
+/** Whether the headers of HTTP/1.1 say that there is a body. */
+const isAnnounced = (request: HttpServerRequest.HttpServerRequest): boolean => {
+  const length = contentLength(request)
+  return length === undefined ? request.headers["transfer-encoding"] !== undefined : length > 0
+}
+
+/** The bytes of the body, no more than `limit` of them. */
+export const readBytes = (
   request: HttpServerRequest.HttpServerRequest,
   limit: number
-): Effect.Effect<unknown, Problem> =>
+): Effect.Effect<Uint8Array<ArrayBuffer>, Problem> =>
   Effect.suspend(() => {
     const length = contentLength(request)
     if (length !== undefined && length > limit) return Effect.fail(tooLarge(limit))
-    if (length === 0 || (length === undefined && request.headers["transfer-encoding"] === undefined)) {
-      return Effect.succeed(undefined)
-    }
     // What is too long is read on for a while, and dropped: a client that still sends would not see the answer.
     const patience = limit + Math.max(limit, 1024 ** 2)
     const parts: Array<Uint8Array> = []
@@ -102,21 +107,33 @@ export const readJson = (
         return size > patience
       }),
       Stream.runDrain,
-      Effect.mapError(() => invalid("the body broke off")),
-      Effect.flatMap(() =>
-        size > limit ? Effect.fail(tooLarge(limit)) : Stream.mkString(Stream.decodeText(Stream.fromIterable(parts)))
-      ),
-      Effect.flatMap((text) =>
-        text.trim() === ""
-          ? Effect.succeed(undefined)
-          : Effect.try({ try: (): unknown => JSON.parse(text), catch: () => invalid("the body is not JSON") })
-      ),
-      Effect.filterOrFail(
-        (body) => !isTooDeep(body),
-        () => invalid(`the body nests deeper than ${maxDepth} levels`)
-      )
+      // Web requests without a body fail to be read.
+      Effect.catchAll(() => (size === 0 && !isAnnounced(request) ? Effect.void : invalid("the body broke off"))),
+      Effect.flatMap(() => (size > limit ? Effect.fail(tooLarge(limit)) : Effect.succeed(concat(parts))))
     )
   })
+
+/** The JSON that bytes are. Nothing but blanks is `undefined`. */
+export const parseJson = (bytes: Uint8Array): Effect.Effect<unknown, Problem> => {
+  const text = new TextDecoder().decode(bytes)
+  return text.trim() === ""
+    ? Effect.succeed(undefined)
+    : Effect.try({ try: (): unknown => JSON.parse(text), catch: () => invalid("the body is not JSON") }).pipe(
+        Effect.filterOrFail(
+          (body) => !isTooDeep(body),
+          () => invalid(`the body nests deeper than ${maxDepth} levels`)
+        )
+      )
+}
+
+/** The JSON body, of no more than `limit` bytes. No body is `undefined`. */
+export const readJson = (
+  request: HttpServerRequest.HttpServerRequest,
+  limit: number
+): Effect.Effect<unknown, Problem> =>
+  Effect.suspend(() =>
+    isAnnounced(request) ? Effect.flatMap(readBytes(request, limit), parseJson) : Effect.succeed(undefined)
+  )
 
 /** The body where it must be an object. No body stands for `{}`. */
 export const readObject = (
