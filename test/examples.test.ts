@@ -1,4 +1,4 @@
-/** What the examples print. They run in this process, one after the other; hosting runs in one of its own, to see that it ends. */
+/** What the examples print. They run in this process, one after the other; hosting and tracing run in one of their own. */
 import { readdirSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -213,7 +213,9 @@ acme/nothing: NotFound (404)
   )
 
   it.live("tracing prints a tree of spans and the counters, and nothing of what was said", () =>
-    Effect.map(output("tracing"), (stdout) => {
+    // In a process of its own, since metrics are those of the process.
+    Effect.map(runExample("tracing"), ({ stdout, stderr }) => {
+      assert.strictEqual(stderr, "")
       const [trace = "", metrics = ""] = stdout.split("Metrics\n")
       assert.match(trace, / {2}├ Tasks\.run demo\/caption completed\n/)
       assert.match(trace, / {2}├ Tasks\.run demo\/caption failed TaskFailed\n/)

@@ -13,7 +13,7 @@ const anyApp = (name: string, output: unknown) =>
   })
 
 const Upscale = App.make("acme/upscaler@7k2m9qd4", {
-  input: { image: File.File, scale: Schema.Int },
+  input: { image: File.File, scale: Schema.optional(Schema.Int) },
   output: { image: File.File }
 })
 
