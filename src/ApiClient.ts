@@ -53,6 +53,15 @@ export type {
 } from "./internal/framing.js"
 export type {
   /**
+   * What to list, and how: of every function that lists.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  ListQuery
+} from "./internal/pagination.js"
+export type {
+  /**
    * How often and how patiently to try again.
    *
    * @since 0.1.0
@@ -60,6 +69,16 @@ export type {
    */
   RetryPolicy
 } from "./internal/retry.js"
+export type {
+  /**
+   * A string from the service that has known values, which editors complete. Others, which later versions of the service may
+   * send, are kept as they are.
+   *
+   * @since 0.1.0
+   * @category types
+   */
+  Open
+} from "./internal/wire.js"
 
 /**
  * How to reach the service, and how patient to be.
@@ -110,7 +129,12 @@ export interface Settings {
   readonly requestTimeout: Duration.DurationInput
   readonly idleTimeout: Duration.DurationInput
   readonly progressTimeout: Duration.DurationInput | undefined
-  readonly retry: Required<{ readonly [Key in keyof Retry.RetryPolicy]: Retry.Resolved[Key] }>
+  readonly retry: {
+    readonly attempts: number
+    readonly baseDelay: Duration.Duration
+    readonly maxDelay: Duration.Duration
+    readonly maxRetryAfter: Duration.Duration
+  }
   readonly maxLineBytes: number
 }
 

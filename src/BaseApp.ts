@@ -84,10 +84,10 @@ export type Handlers<A extends App.Any, State> =
  * @category types
  */
 export type HandlersContext<H> = H extends (...args: ReadonlyArray<never>) => infer Result
-  ? ReturnedContext<Result>
+  ? Result extends Returned<unknown, unknown, infer R>
+    ? R
+    : never
   : { readonly [Name in keyof H]: HandlersContext<H[Name]> }[keyof H]
-
-type ReturnedContext<Result> = Result extends Returned<unknown, unknown, infer R> ? R : never
 
 /**
  * What a run can find out about itself, and where it writes its log. The host provides it to every handler.

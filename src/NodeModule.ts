@@ -164,19 +164,33 @@ export type Contract<M extends Any> = App.App<
     ? { readonly [name: string]: App.Signature<Schema.Schema<unknown>, Schema.Schema<unknown>> }
     : {
         readonly [Name in FunctionName<M>]: App.Signature<
-          Schema.Schema<Accepted<Exported<M, `${PascalCase<Name>}Input`>>, unknown>,
-          Schema.Schema<Given<Exported<M, `${PascalCase<Name>}Output`>>, unknown>
+          Schema.Schema<Accepted<M, `${PascalCase<Name>}Input`>, unknown>,
+          Schema.Schema<Given<M, `${PascalCase<Name>}Output`>, unknown>
         >
       },
-  "AppSetup" extends keyof M ? Schema.Schema<Accepted<Exported<M, "AppSetup">>, unknown> : typeof Schema.Unknown
+  "AppSetup" extends keyof M ? Schema.Schema<Accepted<M, "AppSetup">, unknown> : typeof Schema.Unknown
 >
 
-type Exported<M, Name extends string> = Name extends keyof M ? M[Name] : unknown
-
-interface Typed<In, Out> {
-  readonly "~standard": { readonly types?: { readonly input: In; readonly output: Out } | undefined }
+/**
+ * What a schema takes that a module exports under a name. `unknown` if it exports none, or one that does not say.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Accepted<M, Name extends string> = M extends {
+  readonly [Key in Name]: { readonly "~standard": { readonly types?: { readonly input: infer In } | undefined } }
 }
+  ? In
+  : unknown
 
-type Accepted<Z> = Z extends Typed<infer In, unknown> ? In : unknown
-
-type Given<Z> = Z extends Typed<unknown, infer Out> ? Out : unknown
+/**
+ * What a schema gives that a module exports under a name. `unknown` if it exports none, or one that does not say.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Given<M, Name extends string> = M extends {
+  readonly [Key in Name]: { readonly "~standard": { readonly types?: { readonly output: infer Out } | undefined } }
+}
+  ? Out
+  : unknown

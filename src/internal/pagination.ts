@@ -7,26 +7,18 @@ import type * as ApiClient from "../ApiClient.js"
 import type { ApiFailure } from "../InferenceError.js"
 import { field } from "./wire.js"
 
-/**
- * What to list, and how.
- *
- * @since 0.1.0
- * @category models
- */
+/** What to list, and how. */
 export interface ListQuery {
   /** Rows that are fetched at a time. */
   readonly pageSize?: number | undefined
   /** Text to look for. */
   readonly search?: string | undefined
-  readonly filters?: ReadonlyArray<Filter> | undefined
+  /** What rows must hold. `field` is the wire name of one. */
+  readonly filters?:
+    | ReadonlyArray<{ readonly field: string; readonly operator: string; readonly value?: unknown }>
+    | undefined
+  /** By the wire names of fields, the first one first. */
   readonly sort?: ReadonlyArray<{ readonly field: string; readonly dir: "asc" | "desc" }> | undefined
-}
-
-interface Filter {
-  /** The wire name of a field. */
-  readonly field: string
-  readonly operator: string
-  readonly value?: unknown
 }
 
 const pageOf = <A, I>(item: Schema.Schema<A, I>) =>

@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
-/** A string enum that keeps values this version does not know, and still completes the known ones in an editor. */
+/** A string that has known values: others are kept as they are, and an editor completes the known ones. */
 export type Open<Known extends string> = Known | (string & {})
 
 /** The schema of an {@link Open} enum. */
