@@ -2,6 +2,7 @@
  * What an agent is: its model, its instructions, its tools. Callers give one with their messages or store it at the service, hosts
  * serve it.
  *
+ * @module
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"

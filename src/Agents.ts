@@ -1,6 +1,7 @@
 /**
  * The service that talks with agents: turns as streams of events, tools whose handlers run here, structured output.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -2,6 +2,7 @@
  * The authenticated HTTP service under all others: envelopes, errors, retries and event streams. Use it directly for endpoints
  * that have no function of their own here.
  *
+ * @module
  * @since 0.1.0
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"

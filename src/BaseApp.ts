@@ -2,6 +2,7 @@
  * Writing an app: its contract made to run. `setup` loads what every run needs, once per instance and in the instance's
  * scope; `run` answers one input; `unload` undoes `setup`.
  *
+ * @module
  * @since 0.1.0
  */
 import type * as FileSystem from "@effect/platform/FileSystem"

@@ -1,6 +1,7 @@
 /**
  * Chats with agents: their messages, tool calls and runs, and the events of a turn.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Data from "effect/Data"

@@ -1,6 +1,7 @@
 /**
  * The service that moves files: uploads, downloads, and the records of what is stored.
  *
+ * @module
  * @since 0.1.0
  */
 import * as FileSystem from "@effect/platform/FileSystem"

@@ -2,6 +2,7 @@
  * The modules in which the platform's Node runtime finds an app: what their types are. `BaseApp.toNodeModule` makes one, and
  * `BaseApp.fromNodeModule` hosts one.
  *
+ * @module
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"

@@ -2,6 +2,7 @@
  * Sessions: tasks that run one after the other on the same warm worker, and find there what the ones before have left in its
  * memory. A {@link Session} belongs to a scope: it is kept alive while that is open, and ended when it closes.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

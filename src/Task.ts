@@ -1,6 +1,7 @@
 /**
  * Tasks: one run of an app, its status, and the events of its stream.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Data from "effect/Data"

@@ -4,6 +4,7 @@
  * `run` and `runStream` own the task that they start: interrupting them cancels it. `stream`, `waitForCompletion` and `events`
  * only observe.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
