@@ -83,7 +83,9 @@ const check = (symbol, owner) => {
     const name = mentionIn(node)
     const found = name && checker.getSymbolAtLocation(name)
     const target = found && resolve(found)
-    if (target && isOurs(target) && isTopLevel(target) && !named.has(target)) {
+    // The compiler copies what is spelled as `import("…")` into the declarations of users, where it leads nowhere.
+    const isSpelledOut = ts.isImportTypeNode(node) && /\.\/internal\//.test(node.argument.getText())
+    if (target && isOurs(target) && isTopLevel(target) && (isSpelledOut || !named.has(target))) {
       if (isNameFor(node)) check(target, owner)
       else {
         const [declaration] = target.declarations

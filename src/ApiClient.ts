@@ -54,15 +54,6 @@ export type {
 } from "./internal/framing.js"
 export type {
   /**
-   * What to list, and how: of every function that lists.
-   *
-   * @since 0.1.0
-   * @category models
-   */
-  ListQuery
-} from "./internal/pagination.js"
-export type {
-  /**
    * How often and how patiently to try again.
    *
    * @since 0.1.0
@@ -70,16 +61,34 @@ export type {
    */
   RetryPolicy
 } from "./internal/retry.js"
-export type {
-  /**
-   * A string from the service that has known values, which editors complete. Others, which later versions of the service may
-   * send, are kept as they are.
-   *
-   * @since 0.1.0
-   * @category types
-   */
-  Open
-} from "./internal/wire.js"
+
+/**
+ * A string from the service that has known values, which editors complete. Others, which later versions of the service may
+ * send, are kept as they are.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Open<Known extends string> = Known | (string & {})
+
+/**
+ * What to list, and how: of every function that lists.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ListQuery {
+  /** Rows that are fetched at a time. */
+  readonly pageSize?: number | undefined
+  /** Text to look for. */
+  readonly search?: string | undefined
+  /** What rows must hold. `field` is the wire name of one. */
+  readonly filters?:
+    | ReadonlyArray<{ readonly field: string; readonly operator: string; readonly value?: unknown }>
+    | undefined
+  /** By the wire names of fields, the first one first. */
+  readonly sort?: ReadonlyArray<{ readonly field: string; readonly dir: "asc" | "desc" }> | undefined
+}
 
 /**
  * How to reach the service, and how patient to be.

@@ -21,7 +21,7 @@ import type { ApiFailure, FileError } from "./InferenceError.js"
 import * as Download from "./internal/download.js"
 import { makeDownloadTo } from "./internal/downloadTo.js"
 import * as Metrics from "./internal/metrics.js"
-import { type ListQuery, list as listPages } from "./internal/pagination.js"
+import { list as listPages } from "./internal/pagination.js"
 import { FileRecord, fromRecord, makeUpload } from "./internal/upload.js"
 
 /**
@@ -88,7 +88,7 @@ export interface Service {
   readonly download: (file: File.File) => Stream.Stream<Uint8Array, FileError>
   readonly downloadTo: (file: File.File, directory: string) => Effect.Effect<File.Local, FileError>
   readonly get: (id: string) => Effect.Effect<File.Stored, ApiFailure>
-  readonly list: (query?: ListQuery) => Stream.Stream<File.Stored, ApiFailure>
+  readonly list: (query?: ApiClient.ListQuery) => Stream.Stream<File.Stored, ApiFailure>
   readonly remove: (id: string) => Effect.Effect<void, ApiFailure>
 }
 
@@ -299,7 +299,7 @@ export const get = (id: string): Effect.Effect<File.Stored, ApiFailure, Files> =
  * @since 0.1.0
  * @category operations
  */
-export const list = (query?: ListQuery): Stream.Stream<File.Stored, ApiFailure, Files> =>
+export const list = (query?: ApiClient.ListQuery): Stream.Stream<File.Stored, ApiFailure, Files> =>
   Stream.unwrap(Effect.map(Files, (files) => files.list(query)))
 
 /**

@@ -17,7 +17,6 @@ import * as ApiClient from "./ApiClient.js"
 import type * as App from "./App.js"
 import type { ApiFailure, SessionLost } from "./InferenceError.js"
 import * as internal from "./internal/sessions.js"
-import type { Open } from "./internal/wire.js"
 import type * as Task from "./Task.js"
 import * as Tasks from "./Tasks.js"
 
@@ -29,7 +28,7 @@ import * as Tasks from "./Tasks.js"
  */
 export interface SessionInfo {
   readonly id: string
-  readonly status: Open<"active" | "ended" | "expired">
+  readonly status: ApiClient.Open<"active" | "ended" | "expired">
   readonly workerId?: string | undefined
   readonly appId?: string | undefined
   readonly appVersionId?: string | undefined

@@ -24,9 +24,7 @@ import type {
   TaskFailed,
   TaskInterrupted
 } from "./InferenceError.js"
-import type { ListQuery } from "./internal/pagination.js"
 import * as internal from "./internal/tasks.js"
-import type { Open } from "./internal/wire.js"
 import type * as Task from "./Task.js"
 
 /**
@@ -109,7 +107,7 @@ export type OutputOf<A extends AppOrName, Name> = A extends App.Any
  */
 export interface RunOptions {
   /** Whose machines run it. Default `cloud`. */
-  readonly infra?: Open<"cloud" | "private" | "private_first"> | undefined
+  readonly infra?: ApiClient.Open<"cloud" | "private" | "private_first"> | undefined
   /** A resource variant of the app's version. */
   readonly variant?: string | undefined
   /** The ids of the workers that may run it, on private machines. */
@@ -182,8 +180,8 @@ export interface Service {
   readonly events: (id: string) => Stream.Stream<Task.Event, WatchError>
   readonly cancel: (id: string, options?: CancelOptions) => Effect.Effect<void, ApiFailure>
   readonly remove: (id: string) => Effect.Effect<void, ApiFailure>
-  readonly list: (query?: ListQuery) => Stream.Stream<Task.Task, ApiFailure>
-  readonly listFeatured: (query?: Pick<ListQuery, "pageSize">) => Stream.Stream<Task.Task, ApiFailure>
+  readonly list: (query?: ApiClient.ListQuery) => Stream.Stream<Task.Task, ApiFailure>
+  readonly listFeatured: (query?: Pick<ApiClient.ListQuery, "pageSize">) => Stream.Stream<Task.Task, ApiFailure>
   readonly logs: (id: string) => Effect.Effect<Task.Logs, ApiFailure>
   readonly timings: (id: string) => Effect.Effect<Task.Timings, ApiFailure>
   readonly telemetry: (id: string) => Effect.Effect<ReadonlyArray<unknown>, ApiFailure>
@@ -416,7 +414,7 @@ export const remove = (id: string): Effect.Effect<void, ApiFailure, Tasks> =>
  * @since 0.1.0
  * @category observing
  */
-export const list = (query?: ListQuery): Stream.Stream<Task.Task, ApiFailure, Tasks> =>
+export const list = (query?: ApiClient.ListQuery): Stream.Stream<Task.Task, ApiFailure, Tasks> =>
   Stream.unwrap(Effect.map(Tasks, (tasks) => tasks.list(query)))
 
 /**
@@ -427,8 +425,9 @@ export const list = (query?: ListQuery): Stream.Stream<Task.Task, ApiFailure, Ta
  * @since 0.1.0
  * @category observing
  */
-export const listFeatured = (query?: Pick<ListQuery, "pageSize">): Stream.Stream<Task.Task, ApiFailure, Tasks> =>
-  Stream.unwrap(Effect.map(Tasks, (tasks) => tasks.listFeatured(query)))
+export const listFeatured = (
+  query?: Pick<ApiClient.ListQuery, "pageSize">
+): Stream.Stream<Task.Task, ApiFailure, Tasks> => Stream.unwrap(Effect.map(Tasks, (tasks) => tasks.listFeatured(query)))
 
 /**
  * What the app of a task wrote, and the history of its status.

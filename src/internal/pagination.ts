@@ -7,20 +7,6 @@ import type * as ApiClient from "../ApiClient.js"
 import type { ApiFailure } from "../InferenceError.js"
 import { field } from "./wire.js"
 
-/** What to list, and how. */
-export interface ListQuery {
-  /** Rows that are fetched at a time. */
-  readonly pageSize?: number | undefined
-  /** Text to look for. */
-  readonly search?: string | undefined
-  /** What rows must hold. `field` is the wire name of one. */
-  readonly filters?:
-    | ReadonlyArray<{ readonly field: string; readonly operator: string; readonly value?: unknown }>
-    | undefined
-  /** By the wire names of fields, the first one first. */
-  readonly sort?: ReadonlyArray<{ readonly field: string; readonly dir: "asc" | "desc" }> | undefined
-}
-
 const pageOf = <A, I>(item: Schema.Schema<A, I>) =>
   Schema.Struct({
     items: Schema.optionalWith(Schema.Array(item), { default: () => [], nullable: true }),
@@ -33,7 +19,7 @@ export const list = <A, I>(
   api: ApiClient.Service,
   endpoint: { readonly method: "GET" | "POST"; readonly path: string },
   item: Schema.Schema<A, I>,
-  query: ListQuery = {}
+  query: ApiClient.ListQuery = {}
 ): Stream.Stream<A, ApiFailure> => {
   const schema = pageOf(item)
   const limit = query.pageSize ?? 50
