@@ -126,7 +126,7 @@ export interface Options {
 }
 
 /**
- * The options with their defaults filled in, without the key.
+ * The options with their defaults filled in, without the key. Where retries are off, `retry` is one attempt.
  *
  * @since 0.1.0
  * @category models

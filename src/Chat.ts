@@ -456,6 +456,8 @@ const answered = <F>({
 /**
  * Consumes the events of a turn and gives what it came to: what `agent.sendMessage` is to `agent.chat`.
  *
+ * Fails with what the stream fails with.
+ *
  * @example
  * ```ts
  * import { Console, Effect, Stream } from "effect"

@@ -80,7 +80,7 @@ export interface Stored extends File {
 }
 
 /**
- * A file on this machine: its path and its size are known.
+ * A file on this machine: its path and its size, in bytes, are known.
  *
  * @since 0.1.0
  * @category models

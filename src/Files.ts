@@ -50,7 +50,7 @@ export interface UploadOptions {
 }
 
 /**
- * The steps of an upload: bytes sent so far, then the stored file.
+ * The steps of an upload: how many bytes are `sent`, of how many in all, then the stored file.
  *
  * @since 0.1.0
  * @category models
@@ -226,6 +226,8 @@ export const uploadStream = (
 
 /**
  * Consumes the events of an upload and gives the stored file: what {@link upload} is to {@link uploadStream}.
+ *
+ * Fails with what the stream fails with. Dies if the stream ends before the upload is done, as one that was cut short does.
  *
  * @example
  * ```ts

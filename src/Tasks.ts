@@ -292,6 +292,8 @@ export const runStream = <A extends AppOrName, const Name extends FunctionNameOf
 /**
  * Consumes the states of a task and gives the completed one: what {@link run} is to {@link runStream}.
  *
+ * Fails with what the stream fails with. Dies if the stream ends before the task is completed, as one that was cut short does.
+ *
  * @example
  * ```ts
  * import { Console, Stream } from "effect"
