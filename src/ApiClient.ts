@@ -126,7 +126,7 @@ export interface Options {
 }
 
 /**
- * The options with their defaults filled in, without the key. Where retries are off, `retry` is one attempt.
+ * The options with their defaults filled in, without the key.
  *
  * @since 0.1.0
  * @category models
@@ -139,6 +139,7 @@ export interface Settings {
   readonly requestTimeout: Duration.DurationInput
   readonly idleTimeout: Duration.DurationInput
   readonly progressTimeout: Duration.DurationInput | undefined
+  /** One attempt where retries are off. */
   readonly retry: {
     readonly attempts: number
     readonly baseDelay: Duration.Duration
