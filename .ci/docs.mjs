@@ -128,7 +128,12 @@ const checkModule = (source) => {
   const docs = first === undefined ? [] : (first.jsDoc ?? [])
   const isExport =
     first !== undefined && docs.length < 2 && ts.getCombinedModifierFlags(first) & ts.ModifierFlags.Export
-  const missing = lacks(isExport ? [] : docs.slice(0, 1), ["since"])
+  const [own] = isExport ? [] : docs
+  // Without @module the generated pages leave these docs out.
+  const missing = [
+    ...lacks(own === undefined ? [] : [own], ["since"]),
+    ...(own !== undefined && !tagsOf(own).has("module") ? ["@module"] : [])
+  ]
   if (missing.length > 0) report(source.fileName, 1, `the module lacks ${missing.join(", ")}`)
 }
 

@@ -2,12 +2,14 @@
  * What an agent is: its model, its instructions, its tools. Callers give one with their messages or store it at the service, hosts
  * serve it.
  *
+ * @module
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import type { Open } from "./ApiClient.js"
 import type * as App from "./App.js"
-import { field, type Open, timestamp } from "./internal/wire.js"
+import { field, timestamp } from "./internal/wire.js"
 import type * as Tasks from "./Tasks.js"
 import type * as Tool from "./Tool.js"
 

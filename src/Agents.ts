@@ -1,6 +1,7 @@
 /**
  * The service that talks with agents: turns as streams of events, tools whose handlers run here, structured output.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -16,7 +17,6 @@ import type * as File from "./File.js"
 import * as Files from "./Files.js"
 import type { ApiFailure, ChatFailed, ChatInterrupted, FileError } from "./InferenceError.js"
 import * as internal from "./internal/agents/service.js"
-import type { ListQuery } from "./internal/pagination.js"
 import type * as Task from "./Task.js"
 import type * as Tool from "./Tool.js"
 
@@ -173,7 +173,7 @@ export interface Create {
 export interface Service {
   readonly create: Create
   readonly getChat: (id: string) => Effect.Effect<Chat.Chat, ApiFailure>
-  readonly listChats: (query?: ListQuery) => Stream.Stream<Chat.Chat, ApiFailure>
+  readonly listChats: (query?: ApiClient.ListQuery) => Stream.Stream<Chat.Chat, ApiFailure>
   readonly updateChat: (
     id: string,
     changes: { readonly name?: string; readonly description?: string }
@@ -189,7 +189,7 @@ export interface Service {
   readonly submitToolResult: (id: string, result: string | WidgetAction) => Effect.Effect<void, ApiFailure>
   readonly approve: (id: string) => Effect.Effect<void, ApiFailure>
   readonly deny: (id: string, reason?: string) => Effect.Effect<void, ApiFailure>
-  readonly list: (query?: ListQuery) => Stream.Stream<Stored, ApiFailure>
+  readonly list: (query?: ApiClient.ListQuery) => Stream.Stream<Stored, ApiFailure>
   readonly get: (idOrRef: string) => Effect.Effect<Stored, ApiFailure>
   readonly save: (options: SaveOptions, config?: Any) => Effect.Effect<Stored, ApiFailure | FileError>
   readonly update: (
@@ -198,7 +198,7 @@ export interface Service {
   ) => Effect.Effect<Stored, ApiFailure>
   readonly remove: (id: string) => Effect.Effect<void, ApiFailure>
   readonly duplicate: (id: string) => Effect.Effect<Stored, ApiFailure>
-  readonly versions: (id: string, query?: ListQuery) => Stream.Stream<Version, ApiFailure>
+  readonly versions: (id: string, query?: ApiClient.ListQuery) => Stream.Stream<Version, ApiFailure>
   readonly version: (id: string, versionId: string) => Effect.Effect<Version, ApiFailure>
   readonly transfer: (id: string, teamId: string) => Effect.Effect<Stored, ApiFailure>
   readonly setVisibility: (id: string, visibility: Task.Visibility) => Effect.Effect<Stored, ApiFailure>
@@ -300,7 +300,7 @@ export const getChat = (id: string): Effect.Effect<Chat.Chat, ApiFailure, Agents
  * @since 0.1.0
  * @category chats
  */
-export const listChats = (query?: ListQuery): Stream.Stream<Chat.Chat, ApiFailure, Agents> =>
+export const listChats = (query?: ApiClient.ListQuery): Stream.Stream<Chat.Chat, ApiFailure, Agents> =>
   Stream.unwrap(Effect.map(Agents, (agents) => agents.listChats(query)))
 
 /**
@@ -427,7 +427,7 @@ export const deny = (id: string, reason?: string): Effect.Effect<void, ApiFailur
  * @since 0.1.0
  * @category stored agents
  */
-export const list = (query?: ListQuery): Stream.Stream<Stored, ApiFailure, Agents> =>
+export const list = (query?: ApiClient.ListQuery): Stream.Stream<Stored, ApiFailure, Agents> =>
   Stream.unwrap(Effect.map(Agents, (agents) => agents.list(query)))
 
 /**
@@ -487,7 +487,7 @@ export const duplicate = (id: string): Effect.Effect<Stored, ApiFailure, Agents>
  * @since 0.1.0
  * @category stored agents
  */
-export const versions = (id: string, query?: ListQuery): Stream.Stream<Version, ApiFailure, Agents> =>
+export const versions = (id: string, query?: ApiClient.ListQuery): Stream.Stream<Version, ApiFailure, Agents> =>
   Stream.unwrap(Effect.map(Agents, (agents) => agents.versions(id, query)))
 
 /**

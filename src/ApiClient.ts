@@ -2,6 +2,7 @@
  * The authenticated HTTP service under all others: envelopes, errors, retries and event streams. Use it directly for endpoints
  * that have no function of their own here.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Headers from "@effect/platform/Headers"
@@ -63,6 +64,34 @@ export type {
    */
   RetryPolicy
 } from "./internal/retry.js"
+
+/**
+ * A string from the service that has known values, which editors complete. Others, which later versions of the service may
+ * send, are kept as they are.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Open<Known extends string> = Known | (string & {})
+
+/**
+ * What to list, and how: of every function that lists.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ListQuery {
+  /** Rows that are fetched at a time. */
+  readonly pageSize?: number | undefined
+  /** Text to look for. */
+  readonly search?: string | undefined
+  /** What rows must hold. `field` is the wire name of one. */
+  readonly filters?:
+    | ReadonlyArray<{ readonly field: string; readonly operator: string; readonly value?: unknown }>
+    | undefined
+  /** By the wire names of fields, the first one first. */
+  readonly sort?: ReadonlyArray<{ readonly field: string; readonly dir: "asc" | "desc" }> | undefined
+}
 
 /**
  * How to reach the service, and how patient to be.
@@ -127,7 +156,13 @@ export interface Settings {
   readonly requestTimeout: Duration.DurationInput
   readonly idleTimeout: Duration.DurationInput
   readonly progressTimeout: Duration.DurationInput | undefined
-  readonly retry: Required<{ readonly [Key in keyof Retry.RetryPolicy]: Retry.Resolved[Key] }>
+  /** One attempt where retries are off. */
+  readonly retry: {
+    readonly attempts: number
+    readonly baseDelay: Duration.Duration
+    readonly maxDelay: Duration.Duration
+    readonly maxRetryAfter: Duration.Duration
+  }
   readonly maxLineBytes: number
 }
 

@@ -1,6 +1,7 @@
 /**
  * The typed contract of an app: its name and the schemas of its input, output and setup. Callers and hosts share it.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

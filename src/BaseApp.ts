@@ -2,6 +2,7 @@
  * Writing an app: its contract made to run. `setup` loads what every run needs, once per instance and in the instance's
  * scope; `run` answers one input; `unload` undoes `setup`.
  *
+ * @module
  * @since 0.1.0
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
@@ -87,10 +88,10 @@ export type Handlers<A extends App.Any, State> =
  * @category types
  */
 export type HandlersContext<H> = H extends (...args: ReadonlyArray<never>) => infer Result
-  ? ReturnedContext<Result>
+  ? Result extends Returned<unknown, unknown, infer R>
+    ? R
+    : never
   : { readonly [Name in keyof H]: HandlersContext<H[Name]> }[keyof H]
-
-type ReturnedContext<Result> = Result extends Returned<unknown, unknown, infer R> ? R : never
 
 /**
  * What a run can find out about itself, and where it writes its log. The host provides it to every handler.
@@ -220,9 +221,14 @@ export interface Instance<out A extends App.Any = App.Any> {
   runParts(input: unknown, options?: RunOptions): Stream.Stream<Part, AppFailed>
 }
 
-// The same type, but not inferred from where the app is used: hosts take apps that need anything. The union of a `NoInfer` would
-// not be that of its members.
-type Known<R> = [R] extends [infer Same] ? Same : never
+/**
+ * The same type, but not inferred from where the app is used: hosts take apps that need anything. The union of a `NoInfer` would not be
+ * that of its members.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Known<R> = [R] extends [infer Same] ? Same : never
 
 // A schema with fields has a constructor, which fills in the defaults that a caller may leave out.
 const construct = (

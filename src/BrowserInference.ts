@@ -1,6 +1,7 @@
 /**
  * The layers of this package for browsers, where no API key must be: all that needs it goes through a proxy on your server.
  *
+ * @module
  * @since 0.1.0
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"

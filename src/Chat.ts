@@ -1,6 +1,7 @@
 /**
  * Chats with agents: their messages, tool calls and runs, and the events of a turn.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
@@ -454,6 +455,8 @@ const answered = <F>({
 
 /**
  * Consumes the events of a turn and gives what it came to: what `agent.sendMessage` is to `agent.chat`.
+ *
+ * Fails with what the stream fails with.
  *
  * @example
  * ```ts

@@ -4,6 +4,7 @@
  * A `File` in a task's input is uploaded when the task is submitted, once, and the app receives its URL. Nothing else is:
  * a plain string is never read as a path.
  *
+ * @module
  * @since 0.1.0
  */
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -79,7 +80,7 @@ export interface Stored extends File {
 }
 
 /**
- * A file on this machine: its path and its size are known.
+ * A file on this machine: its path and its size, in bytes, are known.
  *
  * @since 0.1.0
  * @category models

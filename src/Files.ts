@@ -1,6 +1,7 @@
 /**
  * The service that moves files: uploads, downloads, and the records of what is stored.
  *
+ * @module
  * @since 0.1.0
  */
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -19,7 +20,7 @@ import * as File from "./File.js"
 import type { ApiFailure, FileError } from "./InferenceError.js"
 import * as Download from "./internal/download.js"
 import { makeDownloadTo } from "./internal/downloadTo.js"
-import { type ListQuery, list as listPages } from "./internal/pagination.js"
+import { list as listPages } from "./internal/pagination.js"
 import * as Telemetry from "./internal/telemetry.js"
 import { FileRecord, fromRecord, makeUpload } from "./internal/upload.js"
 import { Attribute } from "./Telemetry.js"
@@ -50,7 +51,7 @@ export interface UploadOptions {
 }
 
 /**
- * The steps of an upload: bytes sent so far, then the stored file.
+ * The steps of an upload: how many bytes are `sent`, of how many in all, then the stored file.
  *
  * @since 0.1.0
  * @category models
@@ -88,7 +89,7 @@ export interface Service {
   readonly download: (file: File.File) => Stream.Stream<Uint8Array, FileError>
   readonly downloadTo: (file: File.File, directory: string) => Effect.Effect<File.Local, FileError>
   readonly get: (id: string) => Effect.Effect<File.Stored, ApiFailure>
-  readonly list: (query?: ListQuery) => Stream.Stream<File.Stored, ApiFailure>
+  readonly list: (query?: ApiClient.ListQuery) => Stream.Stream<File.Stored, ApiFailure>
   readonly remove: (id: string) => Effect.Effect<void, ApiFailure>
 }
 
@@ -227,6 +228,8 @@ export const uploadStream = (
 /**
  * Consumes the events of an upload and gives the stored file: what {@link upload} is to {@link uploadStream}.
  *
+ * Fails with what the stream fails with. Dies if the stream ends before the upload is done, as one that was cut short does.
+ *
  * @example
  * ```ts
  * import { Console, Stream } from "effect"
@@ -299,7 +302,7 @@ export const get = (id: string): Effect.Effect<File.Stored, ApiFailure, Files> =
  * @since 0.1.0
  * @category operations
  */
-export const list = (query?: ListQuery): Stream.Stream<File.Stored, ApiFailure, Files> =>
+export const list = (query?: ApiClient.ListQuery): Stream.Stream<File.Stored, ApiFailure, Files> =>
   Stream.unwrap(Effect.map(Files, (files) => files.list(query)))
 
 /**

@@ -1,6 +1,7 @@
 /**
  * Configuration, and the layers that give a program everything at once.
  *
+ * @module
  * @since 0.1.0
  */
 import type * as FileSystem from "@effect/platform/FileSystem"

@@ -3,6 +3,7 @@
  *
  * Each is a `Schema.TaggedError`: catch it by its tag, send it over a wire, compare it. None of them holds the API key.
  *
+ * @module
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"

@@ -4,6 +4,7 @@
  *
  * It is the real client, over the real server in this process. What is mocked is what the apps and agents do.
  *
+ * @module
  * @since 0.1.0
  */
 import * as FileSystem from "@effect/platform/FileSystem"

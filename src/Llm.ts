@@ -5,6 +5,7 @@
  * A model is an app: messages and settings go in, and a text that grows while it is written comes out. Host it with
  * `LocalServer` or `NodeInference.layerLocal`, and name it as the `coreApp` of an agent, or run it with `Tasks.run`.
  *
+ * @module
  * @since 0.1.0
  */
 import type * as FileSystem from "@effect/platform/FileSystem"

@@ -2,6 +2,7 @@
  * A server for your own apps that speaks the wire protocol of inference.sh: for development, tests, demos and hosting
  * them yourself. It runs on a port, or in process behind an `HttpClient`.
  *
+ * @module
  * @since 0.1.0
  */
 import * as FileSystem from "@effect/platform/FileSystem"

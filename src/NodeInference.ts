@@ -1,6 +1,7 @@
 /**
  * The layers of this package with Node's HTTP client, file system and path provided.
  *
+ * @module
  * @since 0.1.0
  */
 import type * as FileSystem from "@effect/platform/FileSystem"

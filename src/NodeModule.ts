@@ -2,6 +2,7 @@
  * The modules in which the platform's Node runtime finds an app: what their types are. `BaseApp.toNodeModule` makes one, and
  * `BaseApp.fromNodeModule` hosts one.
  *
+ * @module
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"
@@ -153,10 +154,14 @@ export type FunctionName<M extends Any> = {
     : never
 }[keyof InstanceType<M["App"]> & string]
 
-type Reserved = "setup" | "unload" | "onCancel" | "context" | "then" | `_${string}`
-
 // In JavaScript, parameters count as optional.
-type IsFunction<Name, Member> = Name extends Reserved
+/**
+ * Whether a member of the class of a Node module can be a function of the app.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type IsFunction<Name, Member> = Name extends "setup" | "unload" | "onCancel" | "context" | "then" | `_${string}`
   ? false
   : Member extends (...args: infer Parameters) => unknown
     ? Required<Parameters> extends readonly [unknown, unknown, ...ReadonlyArray<unknown>]
@@ -176,17 +181,21 @@ export type Contract<M extends Any> = App.App<
     ? { readonly [name: string]: App.Signature<Schema.Schema<unknown>, Schema.Schema<unknown>> }
     : {
         readonly [Name in FunctionName<M>]: App.Signature<
-          Schema.Schema<Accepted<Exported<M, `${PascalCase<Name>}Input`>>, unknown>,
-          Schema.Schema<Accepted<Exported<M, `${PascalCase<Name>}Output`>>, unknown>
+          Schema.Schema<Accepted<M, `${PascalCase<Name>}Input`>, unknown>,
+          Schema.Schema<Accepted<M, `${PascalCase<Name>}Output`>, unknown>
         >
       },
-  "AppSetup" extends keyof M ? Schema.Schema<Accepted<Exported<M, "AppSetup">>, unknown> : typeof Schema.Unknown
+  "AppSetup" extends keyof M ? Schema.Schema<Accepted<M, "AppSetup">, unknown> : typeof Schema.Unknown
 >
 
-type Exported<M, Name extends string> = Name extends keyof M ? M[Name] : unknown
-
-interface Typed<In> {
-  readonly "~standard": { readonly types?: { readonly input: In; readonly output: unknown } | undefined }
+/**
+ * What a schema takes that a module exports under a name. `unknown` if it exports none, or one that does not say.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Accepted<M, Name extends string> = M extends {
+  readonly [Key in Name]: { readonly "~standard": { readonly types?: { readonly input: infer In } | undefined } }
 }
-
-type Accepted<Z> = Z extends Typed<infer In> ? In : unknown
+  ? In
+  : unknown

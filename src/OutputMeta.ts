@@ -1,6 +1,7 @@
 /**
  * What a run of an app consumed and produced, for its price: the field `output_meta` of the app's output.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"

@@ -1,6 +1,7 @@
 /**
  * The server's side of proxy mode: what runs in browsers talks to the service through your own server, which has the API key.
  *
+ * @module
  * @since 0.1.0
  */
 import type * as HttpApp from "@effect/platform/HttpApp"

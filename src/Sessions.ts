@@ -2,6 +2,7 @@
  * Sessions: tasks that run one after the other on the same warm worker, and find there what the ones before have left in its
  * memory. A {@link Session} belongs to a scope: it is kept alive while that is open, and ended when it closes.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -16,7 +17,6 @@ import * as ApiClient from "./ApiClient.js"
 import type * as App from "./App.js"
 import type { ApiFailure, SessionLost } from "./InferenceError.js"
 import * as internal from "./internal/sessions.js"
-import type { Open } from "./internal/wire.js"
 import type * as Task from "./Task.js"
 import * as Tasks from "./Tasks.js"
 
@@ -28,7 +28,7 @@ import * as Tasks from "./Tasks.js"
  */
 export interface SessionInfo {
   readonly id: string
-  readonly status: Open<"active" | "ended" | "expired">
+  readonly status: ApiClient.Open<"active" | "ended" | "expired">
   readonly workerId?: string | undefined
   readonly appId?: string | undefined
   readonly appVersionId?: string | undefined

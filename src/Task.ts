@@ -1,15 +1,16 @@
 /**
  * Tasks: one run of an app, its status, and the events of its stream.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
 import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import type * as Schema from "effect/Schema"
+import type { Open } from "./ApiClient.js"
 import * as internal from "./internal/status.js"
 import { schemas } from "./internal/taskSchemas.js"
-import type { Open } from "./internal/wire.js"
 
 /**
  * Names for the statuses, for those who prefer constants to literals.

@@ -4,6 +4,7 @@
  * `run` and `runStream` own the task that they start: interrupting them cancels it. `stream`, `waitForCompletion` and `events`
  * only observe.
  *
+ * @module
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -23,9 +24,7 @@ import type {
   TaskFailed,
   TaskInterrupted
 } from "./InferenceError.js"
-import type { ListQuery } from "./internal/pagination.js"
 import * as internal from "./internal/tasks.js"
-import type { Open } from "./internal/wire.js"
 import type * as Task from "./Task.js"
 
 /**
@@ -108,7 +107,7 @@ export type OutputOf<A extends AppOrName, Name> = A extends App.Any
  */
 export interface RunOptions {
   /** Whose machines run it. Default `cloud`. */
-  readonly infra?: Open<"cloud" | "private" | "private_first"> | undefined
+  readonly infra?: ApiClient.Open<"cloud" | "private" | "private_first"> | undefined
   /** A resource variant of the app's version. */
   readonly variant?: string | undefined
   /** The ids of the workers that may run it, on private machines. */
@@ -181,8 +180,8 @@ export interface Service {
   readonly events: (id: string) => Stream.Stream<Task.Event, WatchError>
   readonly cancel: (id: string, options?: CancelOptions) => Effect.Effect<void, ApiFailure>
   readonly remove: (id: string) => Effect.Effect<void, ApiFailure>
-  readonly list: (query?: ListQuery) => Stream.Stream<Task.Task, ApiFailure>
-  readonly listFeatured: (query?: Pick<ListQuery, "pageSize">) => Stream.Stream<Task.Task, ApiFailure>
+  readonly list: (query?: ApiClient.ListQuery) => Stream.Stream<Task.Task, ApiFailure>
+  readonly listFeatured: (query?: Pick<ApiClient.ListQuery, "pageSize">) => Stream.Stream<Task.Task, ApiFailure>
   readonly logs: (id: string) => Effect.Effect<Task.Logs, ApiFailure>
   readonly timings: (id: string) => Effect.Effect<Task.Timings, ApiFailure>
   readonly telemetry: (id: string) => Effect.Effect<ReadonlyArray<unknown>, ApiFailure>
@@ -292,6 +291,8 @@ export const runStream = <A extends AppOrName, const Name extends FunctionNameOf
 
 /**
  * Consumes the states of a task and gives the completed one: what {@link run} is to {@link runStream}.
+ *
+ * Fails with what the stream fails with. Dies if the stream ends before the task is completed, as one that was cut short does.
  *
  * @example
  * ```ts
@@ -415,7 +416,7 @@ export const remove = (id: string): Effect.Effect<void, ApiFailure, Tasks> =>
  * @since 0.1.0
  * @category observing
  */
-export const list = (query?: ListQuery): Stream.Stream<Task.Task, ApiFailure, Tasks> =>
+export const list = (query?: ApiClient.ListQuery): Stream.Stream<Task.Task, ApiFailure, Tasks> =>
   Stream.unwrap(Effect.map(Tasks, (tasks) => tasks.list(query)))
 
 /**
@@ -426,8 +427,9 @@ export const list = (query?: ListQuery): Stream.Stream<Task.Task, ApiFailure, Ta
  * @since 0.1.0
  * @category observing
  */
-export const listFeatured = (query?: Pick<ListQuery, "pageSize">): Stream.Stream<Task.Task, ApiFailure, Tasks> =>
-  Stream.unwrap(Effect.map(Tasks, (tasks) => tasks.listFeatured(query)))
+export const listFeatured = (
+  query?: Pick<ApiClient.ListQuery, "pageSize">
+): Stream.Stream<Task.Task, ApiFailure, Tasks> => Stream.unwrap(Effect.map(Tasks, (tasks) => tasks.listFeatured(query)))
 
 /**
  * What the app of a task wrote, and the history of its status.

@@ -50,6 +50,7 @@
  * | Warning | the end of something was not confirmed, so that it may go on; `unload` failed; a tool's handler died; a turn waits for approval and nobody sees its events; something that a model or a file on the disk should not hold was left out |
  * | Error | a request to a `LocalServer`, or a turn in it, failed for no reason that it knows |
  *
+ * @module
  * @since 0.1.0
  */
 import * as Metric from "effect/Metric"

@@ -2,6 +2,7 @@
  * Tools of agents. The handler of a client tool is an Effect that runs in this program, with whatever services it needs; the other
  * kinds are carried out by the service.
  *
+ * @module
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"

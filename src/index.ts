@@ -1,6 +1,7 @@
 /**
  * The modules of this package, as namespaces.
  *
+ * @module
  * @since 0.1.0
  */
 export * as AgentConfig from "./AgentConfig.js"

@@ -7,28 +7,6 @@ import type * as ApiClient from "../ApiClient.js"
 import type { ApiFailure } from "../InferenceError.js"
 import { field } from "./wire.js"
 
-/**
- * What to list, and how.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ListQuery {
-  /** Rows that are fetched at a time. */
-  readonly pageSize?: number | undefined
-  /** Text to look for. */
-  readonly search?: string | undefined
-  readonly filters?: ReadonlyArray<Filter> | undefined
-  readonly sort?: ReadonlyArray<{ readonly field: string; readonly dir: "asc" | "desc" }> | undefined
-}
-
-interface Filter {
-  /** The wire name of a field. */
-  readonly field: string
-  readonly operator: string
-  readonly value?: unknown
-}
-
 const pageOf = <A, I>(item: Schema.Schema<A, I>) =>
   Schema.Struct({
     items: Schema.optionalWith(Schema.Array(item), { default: () => [], nullable: true }),
@@ -41,7 +19,7 @@ export const list = <A, I>(
   api: ApiClient.Service,
   endpoint: { readonly method: "GET" | "POST"; readonly path: string },
   item: Schema.Schema<A, I>,
-  query: ListQuery = {}
+  query: ApiClient.ListQuery = {}
 ): Stream.Stream<A, ApiFailure> => {
   const schema = pageOf(item)
   const limit = query.pageSize ?? 50

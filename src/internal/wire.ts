@@ -2,9 +2,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-
-/** A string enum that keeps values this version does not know, and still completes the known ones in an editor. */
-export type Open<Known extends string> = Known | (string & {})
+import type { Open } from "../ApiClient.js"
 
 /** The schema of an {@link Open} enum. */
 export const openEnum = <const Known extends string>(..._known: ReadonlyArray<Known>): Schema.Schema<Open<Known>> =>

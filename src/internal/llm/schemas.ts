@@ -15,7 +15,10 @@ const oneOf = <const Known extends string>(...known: ReadonlyArray<Known>) =>
   openEnum(...known).annotations({ jsonSchema: { type: "string", examples: known } })
 
 /** A JSON object as it is. A record schema would copy it, and take a field `__proto__` for more than that. */
-const Verbatim = Schema.declare(isJsonObject, { identifier: "JsonObject", jsonSchema: { type: "object" } })
+const Verbatim: Schema.Schema<{ readonly [key: string]: unknown }> = Schema.declare(isJsonObject, {
+  identifier: "JsonObject",
+  jsonSchema: { type: "object" }
+})
 
 const Role = oneOf("user", "assistant", "system", "tool")
 
