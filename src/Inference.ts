@@ -68,11 +68,16 @@ export const layer = (
   options: Options
 ): Layer.Layer<Services, never, HttpClient.HttpClient | FileSystem.FileSystem | Path.Path> => services(options)
 
+/** Services of their own, which layers with another key in the same program do not share. */
 const services = (options: Options | ProxyOptions) =>
-  Layer.merge(Sessions.layer, Agents.layer).pipe(
-    Layer.provideMerge(Tasks.layer),
-    Layer.provideMerge(Files.layer),
-    Layer.provideMerge(ApiClient.layer(options))
+  Layer.suspend(() =>
+    Layer.fresh(
+      Layer.merge(Sessions.layer, Agents.layer).pipe(
+        Layer.provideMerge(Tasks.layer),
+        Layer.provideMerge(Files.layer),
+        Layer.provideMerge(ApiClient.layer(options))
+      )
+    )
   )
 
 /**
@@ -247,7 +252,9 @@ export const onReply: {
     effect: Effect.Effect<A, E, R>,
     f: (reply: ApiClient.ReplyInfo) => Effect.Effect<void, never, R2>
   ): Effect.Effect<A, E, R | R2> =>
-    Effect.flatMap(alsoTelling(f), (tell) => Effect.provideService(effect, OnReply, tell))
+    Effect.flatMap(alsoTelling(f), ({ tell, stop }) =>
+      Effect.ensuring(Effect.provideService(effect, OnReply, tell), stop)
+    )
 )
 
 /**
@@ -285,21 +292,31 @@ export const onReplyStream: {
     stream: Stream.Stream<A, E, R>,
     f: (reply: ApiClient.ReplyInfo) => Effect.Effect<void, never, R2>
   ): Stream.Stream<A, E, R | R2> =>
-    Stream.unwrap(Effect.map(alsoTelling(f), (tell) => Stream.provideService(stream, OnReply, tell)))
+    Stream.unwrap(
+      Effect.map(alsoTelling(f), ({ tell, stop }) =>
+        Stream.ensuring(Stream.provideService(stream, OnReply, tell), stop)
+      )
+    )
 )
 
-/** Whoever asked to be told from outside is told first. */
+/** Whoever asked to be told from outside is told first. After `stop` only they are, of what goes on in the background. */
 const alsoTelling = <R>(f: (reply: ApiClient.ReplyInfo) => Effect.Effect<void, never, R>) =>
-  Effect.zipWith(
-    OnReply,
-    Effect.context<R>(),
-    (outer, context) => (reply: ApiClient.ReplyInfo) =>
-      Effect.zipRight(
-        outer(reply),
-        // Requests that it makes itself are not told to it again.
-        Effect.provideService(Effect.provide(f(reply), context), OnReply, outer)
-      )
-  )
+  Effect.zipWith(OnReply, Effect.context<R>(), (outer, context) => {
+    let isOver = false
+    return {
+      tell: (reply: ApiClient.ReplyInfo) =>
+        Effect.zipRight(
+          outer(reply),
+          // Requests that it makes itself are not told to it again.
+          Effect.suspend(() =>
+            isOver ? Effect.void : Effect.provideService(Effect.provide(f(reply), context), OnReply, outer)
+          )
+        ),
+      stop: Effect.sync(() => {
+        isOver = true
+      })
+    }
+  })
 
 /**
  * Gives the value of an effect with the last reply of the service that led to it; none where nothing was sent. Where the effect

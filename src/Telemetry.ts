@@ -25,7 +25,8 @@
  * Common ones: `error.type`, the tag of the error where it failed (`defect` where it died), and for all but HTTP requests
  * `inference.outcome`: that, or `ok`, or `interrupted`. The status of a span is that of the effect. Addresses come without their
  * query. No attribute holds a key, a header, an input, an output or what is said in a chat. The status of a failed span comes with the
- * message of the error, which may quote the service or the app.
+ * message of the error, which may quote the service, the app, or a value of an input that does not fit. Over a server in the same
+ * process requests also have `http.route`.
  *
  * The spans of a server go on from those of the request where it runs in the same program, or where the client sends its trace
  * headers (`propagateTraces`). Provide the tracer around the layers of this package, since some fibers begin there.
@@ -86,8 +87,8 @@ export const Attribute = {
   outputTokens: "gen_ai.usage.output_tokens"
 } as const
 
-/** From 5 milliseconds to almost 3 minutes. */
-const boundaries = MetricBoundaries.exponential({ start: 5, factor: 2, count: 16 })
+/** From 5 milliseconds to 87 minutes. */
+const boundaries = MetricBoundaries.exponential({ start: 5, factor: 2, count: 22 })
 
 const counter = (name: string, what: string): Metric.Metric.Counter<number> =>
   Metric.counter(name, { description: `Number of ${what}`, incremental: true })

@@ -164,6 +164,49 @@ describe("Inference.layer", () => {
   )
 })
 
+describe("two layers in one program", () => {
+  it.effect("each talk with their own service, with their own key", () =>
+    Effect.gen(function* () {
+      const recorder = Http.recorder(() => Http.data({ id: "t1", status: 10 }))
+      const of = (apiKey: string, baseUrl: string) =>
+        Layer.effect(Tasks.Tasks, Tasks.Tasks).pipe(
+          Layer.provide(Inference.layer({ apiKey: Redacted.make(apiKey), baseUrl })),
+          Layer.provide(platform(recorder))
+        )
+      class A extends Context.Tag("test/A")<A, Tasks.Service>() {}
+      class B extends Context.Tag("test/B")<B, Tasks.Service>() {}
+      const renamed = <I>(tag: Context.Tag<I, Tasks.Service>, layer: ReturnType<typeof of>) =>
+        Layer.provide(Layer.effect(tag, Tasks.Tasks), layer)
+      yield* Effect.gen(function* () {
+        yield* (yield* A).get("t1")
+        yield* (yield* B).get("t1")
+      }).pipe(
+        Effect.provide(
+          Layer.merge(renamed(A, of("key-a", "https://a.test")), renamed(B, of("key-b", "https://b.test")))
+        )
+      )
+      assert.deepStrictEqual(
+        recorder.sent.map(({ url, headers }) => [new URL(url).origin, headers.authorization]),
+        [
+          ["https://a.test", "Bearer key-a"],
+          ["https://b.test", "Bearer key-b"]
+        ]
+      )
+    })
+  )
+
+  it.effect("share what is one layer", () =>
+    Effect.gen(function* () {
+      const seen: Array<Tasks.Service> = []
+      const live = Layer.provide(Inference.layer({ apiKey: Redacted.make("key") }), platform(Http.recorder([])))
+      const note = Layer.fresh(Layer.effectDiscard(Effect.map(Tasks.Tasks, (tasks) => void seen.push(tasks))))
+      yield* Effect.provide(Effect.void, Layer.merge(Layer.provide(note, live), Layer.provide(note, live)))
+      assert.strictEqual(seen.length, 2)
+      assert.strictEqual(seen[0], seen[1])
+    })
+  )
+})
+
 describe("Inference.withClientTransform", () => {
   it.effect("changes the calls inside, and none outside", () =>
     Effect.gen(function* () {
@@ -419,6 +462,22 @@ describe("Inference.onReply", () => {
       )
       assert.deepStrictEqual(order, ["outer", "outer", "inner in"])
       assert.strictEqual(sent.length, 2)
+    })
+  )
+
+  it.effect("is not told any more of what goes on after the effect has ended", () =>
+    Effect.gen(function* () {
+      const { replies, hear } = heard()
+      yield* over(
+        () => Http.data("ok"),
+        Effect.scoped(
+          Effect.gen(function* () {
+            yield* Inference.onReply(Effect.zipRight(ask, Effect.forkScoped(Effect.delay(ask, "1 second"))), hear)
+            yield* TestClock.adjust("2 seconds")
+          })
+        )
+      )
+      assert.strictEqual(replies.length, 1)
     })
   )
 

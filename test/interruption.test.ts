@@ -11,6 +11,7 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import type * as ApiClient from "effect-inferencesh/ApiClient"
 import * as File from "effect-inferencesh/File"
 import * as Inference from "effect-inferencesh/Inference"
 import * as Tasks from "effect-inferencesh/Tasks"
@@ -87,6 +88,23 @@ describe("a task that is owned", () => {
         assert.strictEqual(service.open(), 0)
         yield* TestClock.adjust("1 hour")
         assert.strictEqual(service.sent.at(-1)?.route, cancel)
+      })
+    )
+  }
+
+  const listeners: Readonly<Record<string, (reply: ApiClient.ReplyInfo) => Effect.Effect<void>>> = {
+    "takes too long": ({ method }) => (method === "POST" ? Effect.sleep("1 hour") : Effect.void),
+    dies: ({ method }) => (method === "POST" ? Effect.dieMessage("mine") : Effect.void)
+  }
+
+  for (const [name, listener] of Object.entries(listeners)) {
+    it.effect(`is cancelled where what listens to replies ${name} at its start`, () =>
+      Effect.gen(function* () {
+        const service = T.service(endless)
+        const listened = Effect.timeout(Inference.onReply(run, listener), "1 minute")
+        yield* Effect.provide(timed(Effect.exit(listened)), service.layer)
+        assert.strictEqual(service.count(post), 1)
+        assert.strictEqual(service.count(cancel), 1)
       })
     )
   }

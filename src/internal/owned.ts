@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import { ClientTransform } from "./clientTransform.js"
 import { lastly } from "./lastly.js"
+import { OnReply, type ReplyInfo } from "./reply.js"
 
 /**
  * Starts work that the scope owns: unless it is settled, closing the scope undoes it. The request goes on in a fiber of its own
@@ -35,8 +36,12 @@ export const startOwned = <A, E>(options: {
             Effect.tapBoth({ onFailure: () => note(true), onSuccess: ({ status }) => note(status >= 300) })
           )
         )
+      // Told of later: what listens may fail or take its time, and must not stand between the reply and its id.
+      const tell = yield* OnReply
+      const replies: Array<ReplyInfo> = []
       const starting = yield* options.start.pipe(
         Effect.provideService(ClientTransform, noted),
+        Effect.provideService(OnReply, (reply) => Effect.sync(() => void replies.push(reply))),
         Effect.interruptible,
         Effect.forkScoped
       )
@@ -52,6 +57,11 @@ export const startOwned = <A, E>(options: {
               }).pipe(lastly(options.otherwise, () => about))
             })
       )
-      return yield* restore(Fiber.join(starting))
+      return yield* restore(
+        Effect.zipLeft(
+          Fiber.await(starting),
+          Effect.suspend(() => Effect.forEach(replies, tell, { discard: true }))
+        )
+      ).pipe(Effect.flatten)
     })
   )

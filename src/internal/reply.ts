@@ -33,7 +33,7 @@ export const ReplyInfo = Schema.Struct({
   taskId: Schema.optional(Schema.String)
 })
 
-type ReplyInfo = typeof ReplyInfo.Type
+export type ReplyInfo = typeof ReplyInfo.Type
 
 /** A number of the header, of which newer drafts tell more behind it: `100, 100;w=60`. */
 const Amount = Schema.transform(Schema.String, Schema.String, {
