@@ -25,4 +25,7 @@ for (const name of names) {
   const [line = ""] = comment.split("\n").flatMap((line) => line.replace(/^\s*\*?\s*/, "").trim() || [])
   console.log(`  ${name.padEnd(Math.max(...names.map(({ length }) => length)))}  ${line}`)
 }
+console.log(
+  "\nexamples/testing.test.ts shows how to test: npx vitest run --config test/vitest.config.ts examples/testing.test.ts"
+)
 process.exit(name === undefined ? 0 : 1)

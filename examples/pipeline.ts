@@ -13,7 +13,7 @@ import { bold, print } from "./support/terminal.js"
 const describe = (subject: string) =>
   Tasks.run(Apps.Describe, { input: { subject } }).pipe(
     Effect.retry({
-      while: (error) => error._tag === "TaskFailed" || InferenceError.isTransient(error),
+      while: (error) => error._tag === "TaskFailed" || InferenceError.wasNotCarriedOut(error),
       schedule: Schedule.exponential("20 millis"),
       times: 3
     }),

@@ -27,8 +27,8 @@ const draw = BaseApp.make(Draw, {
     )
 })
 
-/** A failed task is worth another try, and so is what `isTransient` says may pass. Anything else would fail again. */
-const isWorthAnother = (error: Tasks.RunError) => error._tag === "TaskFailed" || InferenceError.isTransient(error)
+/** A failed task is worth another try, and so is what cannot have begun one. Anything else would fail again, or run twice. */
+const isWorthAnother = (error: Tasks.RunError) => error._tag === "TaskFailed" || InferenceError.wasNotCarriedOut(error)
 
 const stubborn = (prompt: string) =>
   Tasks.run(Draw, { input: { prompt } }).pipe(

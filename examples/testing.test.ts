@@ -22,7 +22,7 @@ const Caption = App.make("acme/caption", {
 const captionOf = (path: string) =>
   Tasks.run(Caption, { input: { image: File.fromPath(path) } }).pipe(
     Effect.retry({
-      while: (error) => error._tag === "TaskFailed" || InferenceError.isTransient(error),
+      while: (error) => error._tag === "TaskFailed" || InferenceError.wasNotCarriedOut(error),
       schedule: Schedule.spaced("5 seconds"),
       times: 2
     }),

@@ -23,7 +23,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ApiFailure } from "./InferenceError.js"
-import { DecodeError, InvalidRequest, isTransient, TransportError } from "./InferenceError.js"
+import { DecodeError, InvalidRequest, isTransient, TransportError, wasNotCarriedOut } from "./InferenceError.js"
 import * as ApiKey from "./internal/apiKey.js"
 import { readText } from "./internal/bytes.js"
 import { ClientTransform } from "./internal/clientTransform.js"
@@ -280,12 +280,6 @@ const resolve = (options: Omit<Options, "apiKey">): Settings => ({
 })
 
 const originOf = (url: string): string | undefined => (URL.canParse(url) ? new URL(url).origin : undefined)
-
-/** Only a refusal shows for sure that the server did not act. */
-const wasNotCarriedOut = (error: ApiFailure): boolean =>
-  (error._tag === "TransportError" && error.reason === "Connect") ||
-  error._tag === "RateLimited" ||
-  (error._tag === "ServiceUnavailable" && error.status === 503 && error.retryAfter !== undefined)
 
 /**
  * Makes the service over the `HttpClient` of the context: with the API key, or through a proxy that has it.

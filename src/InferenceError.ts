@@ -555,7 +555,7 @@ export type ApiFailure =
 
 /**
  * Whether the same request may well succeed if it is sent again later. It says nothing on whether sending it again is
- * safe: `Tasks.run` is not repeated lightly, since each task costs.
+ * safe: each task costs, and may run although its reply was lost. {@link wasNotCarriedOut} says that.
  *
  * @example
  * ```ts
@@ -571,3 +571,24 @@ export type ApiFailure =
  */
 export const isTransient = (error: unknown): boolean =>
   Predicate.hasProperty(error, "isTransient") && error.isTransient === true
+
+/**
+ * Whether a request was certainly not carried out, so that sending it again has no second effect: the service could not be
+ * connected to, or it was too busy and said so. Where a reply was lost it may have been, and a task may run and cost.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Schedule } from "effect"
+ * import { InferenceError, Tasks } from "effect-inferencesh"
+ *
+ * const patient = Tasks.run("acme/flux", { input: { prompt: "a cat" } }).pipe(
+ *   Effect.retry({ while: InferenceError.wasNotCarriedOut, schedule: Schedule.spaced("1 minute"), times: 10 })
+ * )
+ * ```
+ * @since 0.1.0
+ * @category predicates
+ */
+export const wasNotCarriedOut = (error: unknown): boolean =>
+  (error instanceof TransportError && error.reason === "Connect") ||
+  error instanceof RateLimited ||
+  (error instanceof ServiceUnavailable && error.status === 503 && error.retryAfter !== undefined)
