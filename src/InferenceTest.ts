@@ -29,10 +29,12 @@ import type * as App from "./App.js"
 import * as BaseApp from "./BaseApp.js"
 import * as Files from "./Files.js"
 import type * as Inference from "./Inference.js"
+import type { ApiFailure } from "./InferenceError.js"
 import * as MemoryDisk from "./internal/test/memoryDisk.js"
 import * as Network from "./internal/test/network.js"
 import { isStream, recorded } from "./internal/test/recorder.js"
 import * as Player from "./internal/test/script.js"
+import * as ScriptedApi from "./internal/test/scriptedApi.js"
 import * as Llm from "./Llm.js"
 import * as LocalServer from "./LocalServer.js"
 import * as Sessions from "./Sessions.js"
@@ -140,7 +142,7 @@ export interface Step<out Output> {
  * @since 0.1.0
  * @category models
  */
-export type Run<Output> = Step<Output> | ReadonlyArray<Step<Output>> | { readonly error: Tasks.RunError }
+export type Run<Output> = Step<Output> | ReadonlyArray<Step<Output>> | { readonly error: ApiFailure }
 
 /**
  * An app that plays a script. Made by {@link script}.
@@ -155,8 +157,8 @@ export interface Script<out A extends App.Any = App.Any> {
 }
 
 /**
- * Mocks an app with a script: how its first run goes, its second, and so on. Runs that a client asks for beyond the last one die with
- * {@link Unmocked}. Each layer plays a script from its start.
+ * Mocks an app with a script: how its first run goes, its second, and so on, in the order in which they are asked for, whichever begins
+ * first. Runs that a client asks for beyond the last one die with {@link Unmocked}. Each layer plays a script from its start.
  *
  * @example
  * ```ts
@@ -361,16 +363,15 @@ const make = <const Apps extends ReadonlyArray<AnyApp>>(options: Options<Apps>) 
         network.execute,
         Effect.ignore
       )
-    const playing = options.apps.filter(isScript).map((script) => ({ script, player: Player.play(script, cancel) }))
+    const players = options.apps.filter(isScript).map((script) => Player.play(script, cancel))
     const network = Network.make({
       server: Effect.flatten(Deferred.await(ready)),
-      playing,
       endpoints: options.endpoints ?? {},
       contents: new Map(atUrls.map(([url, content]) => [url, bytesOf(content)]))
     })
     const { agents, models } = withModels(options.agents ?? {})
     const server = yield* LocalServer.make({
-      apps: [...hostable<Apps>(options.apps), ...playing.map(({ player }) => player.base), ...models],
+      apps: [...hostable<Apps>(options.apps), ...players.map(({ base }) => base), ...models],
       agents,
       apiKey,
       baseUrl: Network.origin,
@@ -381,7 +382,8 @@ const make = <const Apps extends ReadonlyArray<AnyApp>>(options: Options<Apps>) 
     const calls: Array<Call> = []
     const note = (call: Call) => void calls.push(call)
     const services = Context.make(HttpClient.HttpClient, network)
-    const api = yield* Effect.provide(ApiClient.make({ ...client, apiKey, baseUrl: Network.origin }), services)
+    const real = yield* Effect.provide(ApiClient.make({ ...client, apiKey, baseUrl: Network.origin }), services)
+    const api = ScriptedApi.make(real, players)
     const base = Context.add(services, ApiClient.ApiClient, api)
     const files: Files.Service = { ...(yield* Effect.provide(Files.make, base)), ...options.files }
     const withFiles = Context.add(base, Files.Files, files)

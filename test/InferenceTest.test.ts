@@ -3,6 +3,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -24,6 +25,7 @@ import * as Sessions from "effect-inferencesh/Sessions"
 import * as Tasks from "effect-inferencesh/Tasks"
 import * as Tool from "effect-inferencesh/Tool"
 import * as T from "./support/tasks.js"
+import { traced } from "./support/traces.js"
 
 const Caption = App.make("acme/caption", {
   input: { text: Schema.String, times: Schema.optionalWith(Schema.Int, { default: () => 1 }) },
@@ -225,6 +227,78 @@ describe("a script", () => {
         InferenceTest.layer({ apps: [InferenceTest.script(Caption, [{ output: { caption: "still here" } }])] })
       )
     )
+  )
+
+  const twice = InferenceTest.layer({
+    apps: [InferenceTest.script(Caption, [{ output: { caption: "first" } }, { output: { caption: "second" } }])]
+  })
+
+  const later = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Tasks.submit(Caption, { input: { text: "later" }, runAt: new Date(now + 3_600_000) })
+  )
+
+  it.effect("has each call play its own run, whichever begins first", () =>
+    Effect.gen(function* () {
+      const { id } = yield* later
+      assert.strictEqual(yield* caption, "second")
+      const delayed = yield* Effect.fork(Tasks.waitForCompletion(id))
+      yield* TestClock.adjust("2 hours")
+      const { output } = yield* Fiber.join(delayed)
+      assert.deepStrictEqual(output, { caption: "first" })
+    }).pipe(Effect.provide(twice))
+  )
+
+  it.effect("keeps the run of a call that is cancelled before it begins from others", () =>
+    Effect.gen(function* () {
+      const { id } = yield* later
+      yield* Tasks.cancel(id)
+      assert.strictEqual(yield* caption, "second")
+    }).pipe(Effect.provide(twice))
+  )
+
+  it.effect("gives a run that an agent asks for what no client has asked for", () =>
+    Effect.gen(function* () {
+      yield* later
+      const agent = yield* Agents.create({ coreApp: "acme/model", tools: [Tool.app("caption", Caption, {})] })
+      yield* agent.sendMessage("hello")
+      const outputs = Chunk.map(yield* Stream.runCollect(Tasks.list()), ({ output }) => JSON.stringify(output))
+      assert.include(Chunk.toReadonlyArray(outputs), '{"caption":"second"}')
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [
+            InferenceTest.script(Caption, [{ output: { caption: "first" } }, { output: { caption: "second" } }]),
+            Llm.scripted("acme/model", [
+              { toolCalls: [{ name: "caption", arguments: { text: "cat" } }] },
+              { response: "Done." }
+            ])
+          ]
+        })
+      )
+    )
+  )
+
+  it.effect("has a call fail as it would by the service, also in traces", () =>
+    Effect.gen(function* () {
+      const layer = InferenceTest.layer({
+        apps: [InferenceTest.script(Caption, [{ error: new InferenceError.RateLimited({ status: 429 }) }])]
+      })
+      const trace = yield* traced(Effect.provide(run, layer))
+      const [span] = trace.named("Tasks.run")
+      assert.strictEqual(span?.attributes["error.type"], "RateLimited")
+    })
+  )
+
+  it.effect("plays for a request that waits for its task, too", () =>
+    Effect.gen(function* () {
+      const task = yield* ApiClient.request({
+        method: "POST",
+        path: "/apps/run",
+        body: { app: "acme/caption", input: { text: "cat" }, wait: true },
+        schema: Schema.Struct({ output: Schema.Unknown })
+      })
+      assert.deepStrictEqual(task.output, { caption: "first" })
+    }).pipe(Effect.provide(twice))
   )
 
   it.effect("can last for ever, and be cancelled", () =>

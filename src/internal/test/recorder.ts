@@ -1,24 +1,14 @@
 /** Services that note what is asked of them. */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as App from "../../App.js"
 import type * as InferenceTest from "../../InferenceTest.js"
-import { Scripted } from "./network.js"
 
 export type Note = (call: InferenceTest.Call) => void
 
 export const isStream = (u: unknown): u is Stream.Stream<unknown, unknown, unknown> =>
   Predicate.hasProperty(u, Stream.StreamTypeId)
-
-/** The error of a script, which is what the call fails with. */
-const scripted = (cause: Cause.Cause<unknown>) =>
-  Option.map(
-    Option.filter(Cause.dieOption(cause), (defect) => defect instanceof Scripted),
-    ({ error }) => error
-  )
 
 /**
  * The same service, which notes a call whenever the effect or stream is run that its method gave. `inner` may change what the
@@ -34,16 +24,9 @@ export const recorded = <Service extends object>(
     const call = { method: `${name}.${method}`, args: args.map((arg) => (App.isApp(arg) ? arg.name : arg)) }
     const noting = Effect.sync(() => note(call))
     if (Effect.isEffect(returned)) {
-      return Effect.zipRight(noting, returned).pipe(
-        Effect.catchSomeCause((cause) => Option.map(scripted(cause), Effect.fail)),
-        Effect.map((value) => inner(value, method))
-      )
+      return Effect.zipRight(noting, returned).pipe(Effect.map((value) => inner(value, method)))
     }
-    return isStream(returned)
-      ? Stream.unwrap(Effect.as(noting, returned)).pipe(
-          Stream.catchSomeCause((cause) => Option.map(scripted(cause), Stream.fail))
-        )
-      : returned
+    return isStream(returned) ? Stream.unwrap(Effect.as(noting, returned)) : returned
   }
   const entries = Object.entries(service).map(([method, value]: [string, unknown]) => [
     method,
