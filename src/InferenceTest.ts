@@ -35,6 +35,7 @@ import * as Network from "./internal/test/network.js"
 import { isStream, recorded } from "./internal/test/recorder.js"
 import * as Player from "./internal/test/script.js"
 import * as ScriptedApi from "./internal/test/scriptedApi.js"
+import type { Raised } from "./internal/test/unmocked.js"
 import * as Llm from "./Llm.js"
 import * as LocalServer from "./LocalServer.js"
 import * as Sessions from "./Sessions.js"
@@ -301,8 +302,9 @@ const withModels = (agents: { readonly [ref: string]: AnyAgent }) => {
 
 /**
  * The services, over these mocks. What the code under test asks of an app, agent, address or endpoint that is not mocked dies with
- * {@link Unmocked}, which says what to add; code that catches failures does not hide that. Tasks, files, chats and sessions are
- * those of a server in this process: what ran can be got, listed and followed.
+ * {@link Unmocked}, which says what to add; code that catches failures does not hide that. Where a mock or the handler of a tool asks, it
+ * is the call of a service that dies when it ends; only what they ask while the code has no call under way is not more than a task or a
+ * tool that failed. Tasks, files, chats and sessions are those of a server in this process: what ran can be got, listed and followed.
  *
  * Paths are those of a disk in memory, which `contents` fills, and which the `FileSystem` of the layer reads and writes too.
  *
@@ -363,11 +365,13 @@ const make = <const Apps extends ReadonlyArray<AnyApp>>(options: Options<Apps>) 
         network.execute,
         Effect.ignore
       )
-    const players = options.apps.filter(isScript).map((script) => Player.play(script, cancel))
+    const raised: Raised = []
+    const players = options.apps.filter(isScript).map((script) => Player.play(script, { cancel, raised }))
     const network = Network.make({
       server: Effect.flatten(Deferred.await(ready)),
       endpoints: options.endpoints ?? {},
-      contents: new Map(atUrls.map(([url, content]) => [url, bytesOf(content)]))
+      contents: new Map(atUrls.map(([url, content]) => [url, bytesOf(content)])),
+      raised
     })
     const { agents, models } = withModels(options.agents ?? {})
     const server = yield* LocalServer.make({
@@ -380,26 +384,26 @@ const make = <const Apps extends ReadonlyArray<AnyApp>>(options: Options<Apps>) 
     yield* Deferred.succeed(ready, server)
 
     const calls: Array<Call> = []
-    const note = (call: Call) => void calls.push(call)
+    const recorder = { calls, raised }
     const services = Context.make(HttpClient.HttpClient, network)
     const real = yield* Effect.provide(ApiClient.make({ ...client, apiKey, baseUrl: Network.origin }), services)
     const api = ScriptedApi.make(real, players)
     const base = Context.add(services, ApiClient.ApiClient, api)
     const files: Files.Service = { ...(yield* Effect.provide(Files.make, base)), ...options.files }
     const withFiles = Context.add(base, Files.Files, files)
-    const tasks = recorded("Tasks", { ...(yield* Effect.provide(Tasks.make, withFiles)), ...options.tasks }, note)
+    const tasks = recorded("Tasks", { ...(yield* Effect.provide(Tasks.make, withFiles)), ...options.tasks }, recorder)
     const withTasks = Context.add(withFiles, Tasks.Tasks, tasks)
     return withTasks.pipe(
-      Context.add(Files.Files, recorded("Files", files, note)),
+      Context.add(Files.Files, recorded("Files", files, recorder)),
       Context.add(
         Agents.Agents,
-        recorded("Agents", yield* Effect.provide(Agents.make, withTasks), note, (value, method) =>
-          method === "create" && Predicate.isObject(value) ? recorded("Agent", value, note) : value
+        recorded("Agents", yield* Effect.provide(Agents.make, withTasks), recorder, (value, method) =>
+          method === "create" && Predicate.isObject(value) ? recorded("Agent", value, recorder) : value
         )
       ),
       Context.add(
         Sessions.Sessions,
-        recorded("Sessions", yield* Effect.provide(Sessions.makeService, withTasks), note)
+        recorded("Sessions", yield* Effect.provide(Sessions.makeService, withTasks), recorder)
       ),
       Context.add(InferenceTest, {
         calls: Effect.sync(() => [...calls]),

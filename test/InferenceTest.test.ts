@@ -380,6 +380,46 @@ describe("what is not mocked", () => {
     }).pipe(Effect.provide(InferenceTest.layer({ apps: [] })))
   )
 
+  it.effect("makes the call die in which a tool's handler asks for it, whatever the model is told", () =>
+    Effect.gen(function* () {
+      const look = Tool.make("look", {
+        description: "Looks",
+        params: {},
+        handler: () => Effect.as(Tasks.run("acme/nope", { input: {} }), "seen")
+      })
+      const agent = yield* Agents.create({ coreApp: "acme/model", tools: [look] })
+      const defect = yield* death(agent.sendMessage("hello"))
+      assert.strictEqual(defect.call, "the app acme/nope")
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [Llm.scripted("acme/model", [{ toolCalls: [{ name: "look" }] }, { response: "I cannot see it." }])]
+        })
+      )
+    )
+  )
+
+  it.effect("makes the call die whose mock asks for it, also as a stream", () =>
+    Effect.gen(function* () {
+      const run = Tasks.runStream(Draw, { input: { sketch: File.fromUri("https://example.com/a.txt") } })
+      const drawn = yield* death(Effect.catchAll(Tasks.completed(run), () => Effect.void))
+      assert.strictEqual(drawn.call, "GET https://example.com/a.txt")
+      const survived = Stream.runDrain(Stream.catchAll(run, () => Stream.empty))
+      assert.strictEqual((yield* death(survived)).call, "GET https://example.com/a.txt")
+      assert.strictEqual((yield* Effect.flip(Tasks.get("nope")))._tag, "NotFound")
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [
+            InferenceTest.app(Draw, ({ sketch }) =>
+              Effect.map(File.bytes(sketch), (picture) => ({ picture: File.fromBytes(picture) }))
+            )
+          ]
+        })
+      )
+    )
+  )
+
   it.effect("is another thing than what is not there: a task that nobody started is NotFound", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Tasks.get("nope"))

@@ -8,7 +8,7 @@ import * as Predicate from "effect/Predicate"
 import { contentTypeOf } from "../mime.js"
 import * as InProcess from "../server/inProcess.js"
 import { isJsonObject } from "../wire.js"
-import { Unmocked } from "./unmocked.js"
+import { type Raised, raise, Unmocked } from "./unmocked.js"
 
 /** A name that no real host can have. */
 export const origin = "http://inference.test"
@@ -19,6 +19,7 @@ export interface Options {
   readonly endpoints: { readonly [endpoint: string]: unknown }
   /** Bytes by URL. */
   readonly contents: ReadonlyMap<string, Uint8Array>
+  readonly raised: Raised
 }
 
 /** All that a refusal says. */
@@ -46,7 +47,7 @@ const unmocked = (detail: string, asked: string): Unmocked | undefined => {
     : undefined
 }
 
-export const make = ({ server, endpoints, contents }: Options): HttpClient.HttpClient => {
+export const make = ({ server, endpoints, contents, raised }: Options): HttpClient.HttpClient => {
   const local = InProcess.make(server)
 
   const execute = (request: HttpClientRequest.HttpClientRequest, asked: string) =>
@@ -56,7 +57,7 @@ export const make = ({ server, endpoints, contents }: Options): HttpClient.HttpC
             Effect.orElseSucceed(response.json, () => undefined),
             (problem) => {
               const [missing] = textsOf(problem).flatMap((text) => unmocked(text, asked) ?? [])
-              return missing === undefined ? Effect.void : Effect.die(missing)
+              return missing === undefined ? Effect.void : raise(raised, missing)
             }
           )
         : Effect.void
@@ -76,7 +77,8 @@ export const make = ({ server, endpoints, contents }: Options): HttpClient.HttpC
             })
           )
         )
-      : Effect.die(
+      : raise(
+          raised,
           new Unmocked({
             call: `${request.method} ${url.replace(/\?.*/s, "")}`,
             hint: `InferenceTest.layer({ apps: [], contents: { "${url.replace(/\?.*/s, "")}": bytes } })`

@@ -7,7 +7,7 @@ import * as BaseApp from "../../BaseApp.js"
 import { type ApiFailure, AppFailed } from "../../InferenceError.js"
 import type * as InferenceTest from "../../InferenceTest.js"
 import { isJsonObject } from "../wire.js"
-import { Unmocked } from "./unmocked.js"
+import { type Raised, raise, Unmocked } from "./unmocked.js"
 
 export type Run = InferenceTest.Run<unknown>
 
@@ -30,10 +30,17 @@ const stepsOf = (run: Run): ReadonlyArray<InferenceTest.Step<unknown>> =>
   isList(run) ? run : "error" in run ? [{ fail: run.error.message }] : [run]
 
 /** What is said of a call beyond the end of the script. */
-const ended = ({ app, runs }: InferenceTest.Script): string =>
-  `the script of ${app.name} has ${runs.length} ${runs.length === 1 ? "run" : "runs"}, and this is one more`
+const ended = ({ app, runs }: InferenceTest.Script) =>
+  new Unmocked({
+    call: `the app ${app.name}`,
+    hint: `the script of ${app.name} has ${runs.length} ${runs.length === 1 ? "run" : "runs"}, and this is one more`
+  })
 
-export const play = (script: InferenceTest.Script, cancel: (taskId: string) => Effect.Effect<unknown>): Player => {
+export const play = (
+  script: InferenceTest.Script,
+  options: { readonly cancel: (taskId: string) => Effect.Effect<unknown>; readonly raised: Raised }
+): Player => {
+  const { cancel, raised } = options
   const left = [...script.runs]
   /** By the id of the task. */
   const assigned = new Map<string, Run>()
@@ -71,9 +78,8 @@ export const play = (script: InferenceTest.Script, cancel: (taskId: string) => E
       Effect.gen(function* () {
         const { taskId } = yield* BaseApp.Context
         const next = yield* runOf(taskId)
-        return next === undefined
-          ? Stream.fail(failed(ended(script)))
-          : Stream.flatMap(Stream.fromIterable(stepsOf(next)), playStep)
+        if (next === undefined) return yield* raise(raised, ended(script))
+        return Stream.flatMap(Stream.fromIterable(stepsOf(next)), playStep)
       })
     )
 
@@ -81,9 +87,7 @@ export const play = (script: InferenceTest.Script, cancel: (taskId: string) => E
     Effect.gen(function* () {
       const known = yield* Deferred.make<void>()
       const run = left.shift()
-      if (run === undefined) {
-        return yield* Effect.die(new Unmocked({ call: `the app ${script.app.name}`, hint: ended(script) }))
-      }
+      if (run === undefined) return yield* raise(raised, ended(script))
       const error = errorOf(run)
       if (error !== undefined) return yield* Effect.fail(error)
       const takeBack = Effect.sync(() => {
