@@ -341,7 +341,12 @@ const withModels = (agents: { readonly [ref: string]: AnyAgent }) => {
 export const layer = <const Apps extends ReadonlyArray<AnyApp>>(
   options: Options<Apps>
 ): Layer.Layer<Services, never, Requirements<Apps>> =>
-  Layer.provideMerge(Layer.scopedContext(make(options)), MemoryDisk.layer)
+  Layer.scopedContext(
+    // Built here: layers that are built together would share one disk.
+    Effect.flatMap(Layer.build(MemoryDisk.layer), (disk) =>
+      Effect.map(Effect.provide(make(options), disk), Context.merge(disk))
+    )
+  )
 
 const make = <const Apps extends ReadonlyArray<AnyApp>>(options: Options<Apps>) =>
   Effect.gen(function* () {

@@ -4,10 +4,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -461,6 +463,27 @@ describe("what is not mocked", () => {
         })
       )
     )
+  )
+})
+
+describe("the disk", () => {
+  it.effect("is one for each layer, also where two are built at once", () =>
+    Effect.gen(function* () {
+      class Other extends Context.Tag("Other")<Other, FileSystem.FileSystem>() {}
+      const other = Layer.project(
+        InferenceTest.layer({ apps: [], contents: { "/other.txt": "other" } }),
+        FileSystem.FileSystem,
+        Other,
+        (fs) => fs
+      )
+      const both = Layer.merge(InferenceTest.layer({ apps: [], contents: { "/one.txt": "one" } }), other)
+      yield* Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        assert.isTrue(yield* fs.exists("/one.txt"))
+        assert.isFalse(yield* fs.exists("/other.txt"))
+        assert.isTrue(yield* (yield* Other).exists("/other.txt"))
+      }).pipe(Effect.provide(both))
+    })
   )
 })
 
