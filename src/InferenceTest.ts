@@ -216,7 +216,7 @@ export interface Options<Apps extends ReadonlyArray<AnyApp> = ReadonlyArray<AnyA
   readonly tasks?: Partial<Tasks.Service> | undefined
   /** Methods of the service to be used in place of its own. */
   readonly files?: Partial<Files.Service> | undefined
-  /** Files by their path in a disk in memory, or by their URL. A text is written as UTF-8. */
+  /** Files by their path in a disk in memory, or by their URL; one without a query is for any. A text is written as UTF-8. */
   readonly contents?: { readonly [pathOrUrl: string]: Uint8Array | string } | undefined
   /** JSON replies of endpoints that the server in this process does not have: `"GET /entitlements/usage": { concurrency: 4 }`. */
   readonly endpoints?: { readonly [endpoint: string]: unknown } | undefined
@@ -375,7 +375,7 @@ const make = <const Apps extends ReadonlyArray<AnyApp>>(options: Options<Apps>) 
     const network = Network.make({
       server: Effect.flatten(Deferred.await(ready)),
       endpoints: options.endpoints ?? {},
-      contents: new Map(atUrls.map(([url, content]) => [url, bytesOf(content)])),
+      contents: new Map(atUrls.map(([url, content]) => [new URL(url).href, bytesOf(content)])),
       raised
     })
     const { agents, models } = withModels(options.agents ?? {})

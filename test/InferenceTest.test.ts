@@ -487,6 +487,30 @@ describe("the disk", () => {
   )
 })
 
+describe("files at addresses", () => {
+  const textAt = (url: string) =>
+    Effect.flatMap(HttpClient.get(url), (response) => response.text).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [],
+          contents: {
+            "https://Example.com": "home",
+            "https://example.com/a b?c=d": "d",
+            "https://example.com/a b": "any"
+          }
+        })
+      )
+    )
+
+  it.effect("are found however the address is written, and with any query where there is none of it", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* textAt("https://example.com/"), "home")
+      assert.strictEqual(yield* textAt("https://example.com/a%20b?c=d"), "d")
+      assert.strictEqual(yield* textAt("https://example.com/a%20b?c=e"), "any")
+    })
+  )
+})
+
 describe("the recorder", () => {
   it.effect("notes what is asked, when it is asked, with the parameters of each run", () =>
     Effect.gen(function* () {

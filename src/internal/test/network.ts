@@ -5,6 +5,7 @@ import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import { withoutQuery } from "../failure.js"
 import { contentTypeOf } from "../mime.js"
 import * as InProcess from "../server/inProcess.js"
 import { isJsonObject } from "../wire.js"
@@ -64,7 +65,8 @@ export const make = ({ server, endpoints, contents, raised }: Options): HttpClie
     )
 
   const elsewhere = (request: HttpClientRequest.HttpClientRequest, url: string) => {
-    const bytes = contents.get(url)
+    const address = withoutQuery(url)
+    const bytes = contents.get(url) ?? contents.get(address)
     return bytes !== undefined && (request.method === "GET" || request.method === "HEAD")
       ? Effect.succeed(
           HttpClientResponse.fromWeb(
@@ -80,8 +82,8 @@ export const make = ({ server, endpoints, contents, raised }: Options): HttpClie
       : raise(
           raised,
           new Unmocked({
-            call: `${request.method} ${url.replace(/\?.*/s, "")}`,
-            hint: `InferenceTest.layer({ apps: [], contents: { "${url.replace(/\?.*/s, "")}": bytes } })`
+            call: `${request.method} ${address}`,
+            hint: `InferenceTest.layer({ apps: [], contents: { "${address}": bytes } })`
           })
         )
   }
