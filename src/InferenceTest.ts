@@ -30,6 +30,7 @@ import * as BaseApp from "./BaseApp.js"
 import * as Files from "./Files.js"
 import type * as Inference from "./Inference.js"
 import type { ApiFailure } from "./InferenceError.js"
+import * as Registry from "./internal/server/registry.js"
 import * as MemoryDisk from "./internal/test/memoryDisk.js"
 import * as Network from "./internal/test/network.js"
 import { isStream, recorded } from "./internal/test/recorder.js"
@@ -442,8 +443,18 @@ export const forget: Effect.Effect<void, never, InferenceTest> = Effect.flatMap(
 
 const running: ReadonlySet<string> = new Set(["Tasks.run", "Tasks.runStream", "Tasks.submit"])
 
+/** Whether a name means the same app, as the server takes it. */
+const names = (app: string) => {
+  const ref = Registry.parseRef(app)
+  return (name: unknown): boolean => {
+    const other = typeof name === "string" ? Registry.parseRef(name) : undefined
+    return ref === undefined || other === undefined ? name === app : Registry.isSameApp(ref, other)
+  }
+}
+
 /**
- * What each run of an app was asked for with: the parameters given to `Tasks.run`, `runStream` and `submit`, also by sessions.
+ * What each run of an app was asked for with: the parameters given to `Tasks.run`, `runStream` and `submit`, also by sessions. Names are
+ * compared as mocks are found: one without a version means any.
  *
  * @since 0.1.0
  * @category getters
@@ -452,8 +463,8 @@ export const runsOf = <A extends Tasks.AppOrName>(
   app: A
 ): Effect.Effect<ReadonlyArray<Tasks.Params<A, Tasks.FunctionNameOf<A>>>, never, InferenceTest> =>
   Effect.map(calls, (calls) => {
-    const name = typeof app === "string" ? app : app.name
-    const runs = calls.filter(({ method, args }) => running.has(method) && args[0] === name)
+    const isNamed = names(typeof app === "string" ? app : app.name)
+    const runs = calls.filter(({ method, args }) => running.has(method) && isNamed(args[0]))
     // Those were checked against the contract of that name by whoever called.
     return runs.map(({ args }) => args[1] as Tasks.Params<A, Tasks.FunctionNameOf<A>>)
   })

@@ -550,4 +550,19 @@ describe("the recorder", () => {
       Effect.provide(InferenceTest.layer({ apps: [InferenceTest.app(Caption, ({ text }) => ({ caption: text }))] }))
     )
   )
+
+  it.effect("finds the runs of an app by any of its names", () =>
+    Effect.gen(function* () {
+      yield* run
+      yield* Tasks.run("app/acme/caption@1.2", { input: { text: "dog" } })
+      const textsOf = (name: string) =>
+        Effect.map(InferenceTest.runsOf(name), (runs) => runs.map(({ input }) => JSON.stringify(input)))
+      assert.deepStrictEqual(yield* textsOf("acme/caption@1.2"), ['{"text":"cat"}', '{"text":"dog"}'])
+      assert.deepStrictEqual(yield* textsOf("acme/caption@3"), ['{"text":"cat"}'])
+      assert.strictEqual((yield* InferenceTest.runsOf(Caption)).length, 2)
+      assert.deepStrictEqual(yield* textsOf("acme/other"), [])
+    }).pipe(
+      Effect.provide(InferenceTest.layer({ apps: [InferenceTest.app(Caption, ({ text }) => ({ caption: text }))] }))
+    )
+  )
 })
