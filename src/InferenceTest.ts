@@ -213,7 +213,10 @@ export interface Options<Apps extends ReadonlyArray<AnyApp> = ReadonlyArray<AnyA
   readonly apps: Apps
   /** Agents that are named by their references. Of agents that callers describe, the models are among the apps. */
   readonly agents?: { readonly [ref: string]: AnyAgent } | undefined
-  /** Methods of the service to be used in place of its own. */
+  /**
+   * Methods of the service to be used in place of its own. Each is replaced alone: `run` does not go through a `runStream` that is given
+   * here. What apps do is better mocked by `apps`.
+   */
   readonly tasks?: Partial<Tasks.Service> | undefined
   /** Methods of the service to be used in place of its own. */
   readonly files?: Partial<Files.Service> | undefined
@@ -471,7 +474,7 @@ export const runsOf = <A extends Tasks.AppOrName>(
 
 /**
  * A task with these fields, for mocks of `Tasks` methods and for testing functions that take tasks. Without an
- * `id` it has the id `task`, and without a `status` it is `completed`.
+ * `id` it has the id `task`, and without a `status` it is `completed`, by its type too.
  *
  * @example
  * ```ts
@@ -486,11 +489,11 @@ export const runsOf = <A extends Tasks.AppOrName>(
  * @since 0.1.0
  * @category mocks
  */
-export const task = <Output = unknown>(fields: Partial<Task.Task<Output>> = {}): Task.Task<Output> => ({
-  id: "task",
-  status: "completed",
-  ...fields
-})
+export function task<Output = unknown>(fields?: Partial<Task.Completed<Output>>): Task.Completed<Output>
+export function task<Output = unknown>(fields: Partial<Task.Task<Output>>): Task.Task<Output>
+export function task(fields: Partial<Task.Task> = {}): Task.Task {
+  return { id: "task", status: "completed", ...fields }
+}
 
 export {
   /**

@@ -7,6 +7,7 @@ import * as App from "effect-inferencesh/App"
 import * as BaseApp from "effect-inferencesh/BaseApp"
 import * as InferenceTest from "effect-inferencesh/InferenceTest"
 import * as Llm from "effect-inferencesh/Llm"
+import type * as Task from "effect-inferencesh/Task"
 import { describe, expectTypeOf, it } from "vitest"
 
 class Facts extends Context.Tag("test/Facts")<Facts, { readonly about: (text: string) => Effect.Effect<string> }>() {}
@@ -69,6 +70,19 @@ describe("InferenceTest.layer", () => {
       ]
     })
     expectTypeOf(demanding).toEqualTypeOf<Layer.Layer<InferenceTest.Services, never, Facts>>()
+  })
+})
+
+describe("InferenceTest.task", () => {
+  it("is completed where nothing else is said", () => {
+    expectTypeOf(InferenceTest.task()).toEqualTypeOf<Task.Completed>()
+    expectTypeOf(InferenceTest.task({ id: "a", output: { n: 1 } })).toEqualTypeOf<Task.Completed<{ n: number }>>()
+    expectTypeOf(InferenceTest.task({ status: "completed" })).toEqualTypeOf<Task.Completed>()
+    expectTypeOf(InferenceTest.task({ status: "failed" })).toEqualTypeOf<Task.Task>()
+    InferenceTest.layer({
+      apps: [],
+      tasks: { waitForCompletion: (id) => Effect.succeed(InferenceTest.task({ id, output: { caption: "a cat" } })) }
+    })
   })
 })
 
