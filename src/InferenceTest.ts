@@ -187,12 +187,19 @@ export const script = <const A extends App.Any>(
 ): Script<A> => ({ [ScriptTypeId]: ScriptTypeId, app: contract, runs })
 
 /**
- * Any mock of an app.
+ * Any mock of an app that needs no more than `R`. A helper that makes layers of mocks that need nothing takes `AnyApp<never>`.
  *
+ * @example
+ * ```ts
+ * import { InferenceTest } from "effect-inferencesh"
+ *
+ * const layerOf = (...apps: ReadonlyArray<InferenceTest.AnyApp<never>>) =>
+ *   InferenceTest.layer({ apps, client: { transport: "poll" } })
+ * ```
  * @since 0.1.0
  * @category mocks
  */
-export type AnyApp = BaseApp.Any | Script
+export type AnyApp<R = unknown> = BaseApp.BaseApp<App.Any, R> | Script
 
 /**
  * What the mocks of agents are: what the agent is, with its model among the apps, or just what its model says.

@@ -73,6 +73,20 @@ describe("InferenceTest.layer", () => {
   })
 })
 
+describe("InferenceTest.AnyApp", () => {
+  it("types helpers that make layers of mocks which need nothing", () => {
+    const layerOf = (apps: ReadonlyArray<InferenceTest.AnyApp<never>>) => InferenceTest.layer({ apps })
+    expectTypeOf(layerOf).returns.toEqualTypeOf<Layer.Layer<InferenceTest.Services>>()
+    layerOf([
+      InferenceTest.app(Caption, ({ text }) => ({ caption: text })),
+      InferenceTest.script(Caption, [{ fail: "no luck" }]),
+      Llm.scripted("acme/model", [{ response: "Hello!" }])
+    ])
+    // @ts-expect-error it needs something
+    layerOf([BaseApp.make(Caption, { run: ({ text }) => Effect.as(Facts, { caption: text }) })])
+  })
+})
+
 describe("InferenceTest.task", () => {
   it("is completed where nothing else is said", () => {
     expectTypeOf(InferenceTest.task()).toEqualTypeOf<Task.Completed>()
