@@ -255,8 +255,8 @@ export type Requirements<Apps extends ReadonlyArray<AnyApp>> = Exclude<
 export type Services = InferenceTest | Inference.Services | FileSystem.FileSystem | Path.Path | HttpClient.HttpClient
 
 /**
- * Something that was asked of a service: its method, such as `Tasks.run`, `Files.upload` or `Agent.sendMessage`, and the arguments,
- * in which contracts are the names of their apps.
+ * Something that was asked of a service: its method, such as `Tasks.run`, `ApiClient.request` or `Agent.sendMessage`, and the arguments,
+ * in which contracts are the names of their apps. The arguments are not copies: what the code changes in them later is changed here.
  *
  * @since 0.1.0
  * @category models
@@ -273,7 +273,11 @@ export interface Call {
  * @category services
  */
 export interface Service {
-  /** All that was asked so far, in order. */
+  /**
+   * All that the code asked of the services so far, in order. Not what they and their mocks ask in turn of the server and of each other,
+   * such as the runs of an agent's tools that are apps, and not what went through the `client` of `ApiClient`. The one exception are the
+   * runs of a session, which are calls of `Tasks`.
+   */
   readonly calls: Effect.Effect<ReadonlyArray<Call>>
   /** Forgets what was asked so far. */
   readonly forget: Effect.Effect<void>
@@ -410,6 +414,7 @@ const make = <const Apps extends ReadonlyArray<AnyApp>>(options: Options<Apps>) 
     const tasks = recorded("Tasks", { ...(yield* Effect.provide(Tasks.make, withFiles)), ...options.tasks }, recorder)
     const withTasks = Context.add(withFiles, Tasks.Tasks, tasks)
     return withTasks.pipe(
+      Context.add(ApiClient.ApiClient, recorded("ApiClient", api, recorder)),
       Context.add(Files.Files, recorded("Files", files, recorder)),
       Context.add(
         Agents.Agents,

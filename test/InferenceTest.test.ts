@@ -565,4 +565,27 @@ describe("the recorder", () => {
       Effect.provide(InferenceTest.layer({ apps: [InferenceTest.app(Caption, ({ text }) => ({ caption: text }))] }))
     )
   )
+
+  it.effect("notes requests of endpoints, and members that take no arguments", () =>
+    Effect.gen(function* () {
+      const request = { path: "/entitlements/usage", schema: Schema.Unknown }
+      yield* ApiClient.request(request)
+      yield* Tasks.submit(Caption, { input: { text: "cat" } })
+      const agent = yield* Agents.create("acme/helper")
+      yield* agent.reset
+      assert.deepStrictEqual(
+        (yield* InferenceTest.calls).map(({ method }) => method),
+        ["ApiClient.request", "Tasks.submit", "Agents.create", "Agent.reset"]
+      )
+      assert.deepStrictEqual((yield* InferenceTest.calls)[0]?.args, [request])
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [InferenceTest.app(Caption, ({ text }) => ({ caption: text }))],
+          agents: { "acme/helper": [{ response: "Hello!" }] },
+          endpoints: { "GET /entitlements/usage": { concurrency: 4 } }
+        })
+      )
+    )
+  )
 })

@@ -60,7 +60,9 @@ export const recorded = <Service extends object>(
   }
   const entries = Object.entries(service).map(([method, value]: [string, unknown]) => [
     method,
-    Predicate.isFunction(value) ? (...args: ReadonlyArray<never>) => record(method, args, value(...args)) : value
+    Predicate.isFunction(value)
+      ? (...args: ReadonlyArray<never>) => record(method, args, value(...args))
+      : record(method, [], value)
   ])
   // Each method is there under its name, and gives what it gave before.
   return Object.fromEntries(entries) as Service
