@@ -30,13 +30,14 @@ import * as BaseApp from "./BaseApp.js"
 import * as Files from "./Files.js"
 import type * as Inference from "./Inference.js"
 import type { ApiFailure } from "./InferenceError.js"
+import * as Scripted from "./internal/llm/scripted.js"
 import * as Registry from "./internal/server/registry.js"
 import * as MemoryDisk from "./internal/test/memoryDisk.js"
 import * as Network from "./internal/test/network.js"
 import { isStream, recorded } from "./internal/test/recorder.js"
 import * as Player from "./internal/test/script.js"
 import * as ScriptedApi from "./internal/test/scriptedApi.js"
-import type { Raised } from "./internal/test/unmocked.js"
+import { type Raised, raise, Unmocked } from "./internal/test/unmocked.js"
 import * as Llm from "./Llm.js"
 import * as LocalServer from "./LocalServer.js"
 import * as Sessions from "./Sessions.js"
@@ -64,6 +65,18 @@ export type Mocks<A extends App.Any> =
   | { readonly [Name in App.FunctionName<A>]: Mock<A, Name> }
 
 /**
+ * What mocks that give no promises fit. Where the output of an app is unknown, a promise would be one.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type NoPromise<H> = H extends (...args: ReadonlyArray<never>) => PromiseLike<unknown>
+  ? "a mock gives no promise: wrap it with Effect.promise"
+  : H extends (...args: ReadonlyArray<never>) => unknown
+    ? unknown
+    : { readonly [Name in keyof H]: NoPromise<H[Name]> }
+
+/**
  * Mocks an app with a function from its decoded input to its output. What it gives is checked by the contract, and what it throws or
  * fails with fails the task. It takes any number of runs at a time.
  *
@@ -83,7 +96,7 @@ export type Mocks<A extends App.Any> =
  */
 export const app = <const A extends App.Any, H = unknown>(
   contract: A,
-  mock: H & Mocks<A>
+  mock: H & Mocks<A> & NoPromise<H>
 ): BaseApp.BaseApp<A, Exclude<BaseApp.HandlersContext<H>, BaseApp.Context | Scope.Scope>> => {
   // The contract's schemas guard what comes in and goes out, so in between the types of the mocks can be forgotten.
   const lift =
@@ -216,7 +229,7 @@ export type AnyAgent = AgentConfig.Any | Llm.Script
  * @category models
  */
 export interface Options<Apps extends ReadonlyArray<AnyApp> = ReadonlyArray<AnyApp>> {
-  /** Apps of any kind: real ones, {@link app} and {@link script}, and models of agents, such as `Llm.scripted`. */
+  /** Apps of any kind: real ones, {@link app} and {@link script}, and models of agents, such as `Llm.scripted`. Each only once. */
   readonly apps: Apps
   /** Agents that are named by their references. Of agents that callers describe, the models are among the apps. */
   readonly agents?: { readonly [ref: string]: AnyAgent } | undefined
@@ -229,7 +242,10 @@ export interface Options<Apps extends ReadonlyArray<AnyApp> = ReadonlyArray<AnyA
   readonly files?: Partial<Files.Service> | undefined
   /** Files by their path in a disk in memory, or by their URL; one without a query is for any. A text is written as UTF-8. */
   readonly contents?: { readonly [pathOrUrl: string]: Uint8Array | string } | undefined
-  /** JSON replies of endpoints that the server in this process does not have: `"GET /entitlements/usage": { concurrency: 4 }`. */
+  /**
+   * JSON replies of endpoints that the server in this process does not have: `"GET /entitlements/usage": { concurrency: 4 }`.
+   * `undefined` is an empty one.
+   */
   readonly endpoints?: { readonly [endpoint: string]: unknown } | undefined
   /** How the client behaves. */
   readonly client?: Omit<Inference.Options, "apiKey" | "baseUrl"> | undefined
@@ -300,6 +316,17 @@ const bytesOf = (content: Uint8Array | string): Uint8Array =>
 
 const isUrl = (name: string): boolean => /^https?:\/\//.test(name)
 
+const checkNames = (apps: ReadonlyArray<AnyApp>) => {
+  const names = apps.map(({ app: { name } }) => {
+    const ref = Registry.parseRef(name)
+    return ref === undefined ? name : `${ref.namespace}/${ref.name}@${ref.version ?? "latest"}`
+  })
+  const twice = names.find((name, i) => names.indexOf(name) !== i)
+  return twice === undefined
+    ? Effect.void
+    : Effect.dieMessage(`InferenceTest.layer has two mocks of the app ${twice}: leave one of them out`)
+}
+
 /** Agents that are scripts have a model of their own, which plays it. */
 const withModels = (agents: { readonly [ref: string]: AnyAgent }) => {
   const models = Object.entries(agents).flatMap(([ref, mock], i) =>
@@ -308,6 +335,7 @@ const withModels = (agents: { readonly [ref: string]: AnyAgent }) => {
   const described = Object.entries(agents).flatMap(([ref, mock]) => (isLlmScript(mock) ? [] : [[ref, mock] as const]))
   return {
     models: models.map(({ model }) => model),
+    agentOf: new Map(models.map(({ ref, model }) => [model.app.name, ref])),
     agents: Object.fromEntries<AgentConfig.Any>([
       ...described,
       ...models.map(({ ref, model }) => [ref, { coreApp: model.app }] as const)
@@ -317,9 +345,10 @@ const withModels = (agents: { readonly [ref: string]: AnyAgent }) => {
 
 /**
  * The services, over these mocks. What the code under test asks of an app, agent, address or endpoint that is not mocked dies with
- * {@link Unmocked}, which says what to add; code that catches failures does not hide that. Where a mock or the handler of a tool asks, it
- * is the call of a service that dies when it ends; only what they ask while the code has no call under way is not more than a task or a
- * tool that failed. Tasks, files, chats and sessions are those of a server in this process: what ran can be got, listed and followed.
+ * {@link Unmocked}, which says what to add; code that catches failures does not hide that. Where mocks and the handlers of tools ask, it
+ * is the calls of services under way that die, when they end. What mocks ask while there is none only fails their task, and an app that an
+ * agent has for a tool and that is not among `apps` only fails its call. Tasks, files, chats and sessions are those of a server in this
+ * process: what ran can be got, listed and followed.
  *
  * Paths are those of a disk in memory, which `contents` fills, and which the `FileSystem` of the layer reads and writes too.
  *
@@ -366,6 +395,7 @@ export const layer = <const Apps extends ReadonlyArray<AnyApp>>(
 const make = <const Apps extends ReadonlyArray<AnyApp>>(options: Options<Apps>) =>
   Effect.gen(function* () {
     const { contents = {}, client = {} } = options
+    yield* checkNames(options.apps)
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const [atPaths, atUrls] = Array.partition(Object.entries(contents), ([name]) => isUrl(name))
@@ -393,14 +423,21 @@ const make = <const Apps extends ReadonlyArray<AnyApp>>(options: Options<Apps>) 
       contents: new Map(atUrls.map(([url, content]) => [new URL(url).href, bytesOf(content)])),
       raised
     })
-    const { agents, models } = withModels(options.agents ?? {})
+    const { agents, models, agentOf } = withModels(options.agents ?? {})
     const server = yield* LocalServer.make({
       apps: [...hostable<Apps>(options.apps), ...players.map(({ base }) => base), ...models],
       agents,
       apiKey,
       baseUrl: Network.origin,
       statusNumbering: client.statusNumbering
-    }).pipe(Effect.provideService(HttpClient.HttpClient, network))
+    }).pipe(
+      Effect.provideService(HttpClient.HttpClient, network),
+      Effect.provideService(Scripted.OnEnd, ({ app, detail }) => {
+        const agent = agentOf.get(app)
+        const call = agent === undefined ? `the app ${app}` : `the agent ${agent}`
+        return raise(raised, new Unmocked({ call, hint: detail }))
+      })
+    )
     yield* Deferred.succeed(ready, server)
 
     const calls: Array<Call> = []

@@ -125,6 +125,19 @@ describe("a mock that is a function", () => {
   )
 })
 
+describe("two mocks of one app", () => {
+  it.effect("are refused, and those of two versions are not", () =>
+    Effect.gen(function* () {
+      const mockOf = (name: string) => InferenceTest.script(App.make(name, { input: {}, output: {} }), [{ output: {} }])
+      const built = (names: ReadonlyArray<string>) =>
+        Effect.exit(Effect.scoped(Layer.build(InferenceTest.layer({ apps: names.map(mockOf) }))))
+      const twice = yield* built(["acme/caption", "app/acme/caption@latest"])
+      assert.isTrue(Exit.isFailure(twice) && Cause.pretty(twice.cause).includes("acme/caption"))
+      assert.isTrue(Exit.isSuccess(yield* built(["acme/caption@1", "acme/caption@2"])))
+    })
+  )
+})
+
 describe("a script", () => {
   const moody = InferenceTest.script(Caption, [
     [
@@ -420,6 +433,30 @@ describe("what is not mocked", () => {
         })
       )
     )
+  )
+
+  it.effect("is also what a model is asked beyond its script", () =>
+    Effect.gen(function* () {
+      const twice = (agent: Agents.Agent) => Effect.zipRight(agent.sendMessage("hello"), agent.sendMessage("again"))
+      const stored = yield* death(Effect.flatMap(Agents.create("acme/helper"), twice))
+      assert.strictEqual(stored.call, "the agent acme/helper")
+      assert.include(stored.hint, "1 step")
+      const described = yield* death(Effect.flatMap(Agents.create({ coreApp: "acme/model" }), twice))
+      assert.strictEqual(described.call, "the app acme/model")
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [Llm.scripted("acme/model", [{ response: "Hello!" }])],
+          agents: { "acme/helper": [{ response: "Hello!" }] }
+        })
+      )
+    )
+  )
+
+  it.effect("can be an endpoint that replies with nothing", () =>
+    Effect.gen(function* () {
+      assert.isUndefined(yield* ApiClient.request({ method: "POST", path: "/things", schema: Schema.Undefined }))
+    }).pipe(Effect.provide(InferenceTest.layer({ apps: [], endpoints: { "POST /things": undefined } })))
   )
 
   it.effect("is another thing than what is not there: a task that nobody started is NotFound", () =>

@@ -35,6 +35,10 @@ describe("InferenceTest.app", () => {
     InferenceTest.app(Arithmetic, { add: ({ a, b }) => ({ sum: a + b }), negate: ({ a }) => ({ negated: -a }) })
     // @ts-expect-error the output has a caption
     InferenceTest.app(Caption, () => ({ text: "cat" }))
+    const Anything = App.make("acme/anything", { input: {}, output: Schema.Unknown })
+    InferenceTest.app(Anything, () => ({ n: 1 }))
+    // @ts-expect-error a promise is no output
+    InferenceTest.app(Anything, async () => ({ n: 1 }))
     // @ts-expect-error a function is missing
     InferenceTest.app(Arithmetic, { add: ({ a, b }) => ({ sum: a + b }) })
   })

@@ -16,7 +16,7 @@ export const origin = "http://inference.test"
 
 export interface Options {
   readonly server: HttpApp.Default
-  /** JSON replies, by `METHOD /path`. */
+  /** JSON replies, by `METHOD /path`. `undefined` is an empty one. */
   readonly endpoints: { readonly [endpoint: string]: unknown }
   /** Bytes by URL. */
   readonly contents: ReadonlyMap<string, Uint8Array>
@@ -92,7 +92,9 @@ export const make = ({ server, endpoints, contents, raised }: Options): HttpClie
     if (url.origin !== origin) return elsewhere(request, url.toString())
     const asked = `${request.method} ${url.pathname}`
     if (Object.hasOwn(endpoints, asked)) {
-      return Effect.succeed(HttpClientResponse.fromWeb(request, Response.json(endpoints[asked])))
+      const reply = endpoints[asked]
+      const response = reply === undefined ? new Response(null, { status: 204 }) : Response.json(reply)
+      return Effect.succeed(HttpClientResponse.fromWeb(request, response))
     }
     return execute(request, asked)
   })
