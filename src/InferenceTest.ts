@@ -29,10 +29,15 @@ import type * as App from "./App.js"
 import * as BaseApp from "./BaseApp.js"
 import * as Files from "./Files.js"
 import type * as Inference from "./Inference.js"
+import type { ApiFailure } from "./InferenceError.js"
+import * as Scripted from "./internal/llm/scripted.js"
+import * as Registry from "./internal/server/registry.js"
 import * as MemoryDisk from "./internal/test/memoryDisk.js"
 import * as Network from "./internal/test/network.js"
 import { isStream, recorded } from "./internal/test/recorder.js"
 import * as Player from "./internal/test/script.js"
+import * as ScriptedApi from "./internal/test/scriptedApi.js"
+import { type Raised, raise, Unmocked } from "./internal/test/unmocked.js"
 import * as Llm from "./Llm.js"
 import * as LocalServer from "./LocalServer.js"
 import * as Sessions from "./Sessions.js"
@@ -60,6 +65,18 @@ export type Mocks<A extends App.Any> =
   | { readonly [Name in App.FunctionName<A>]: Mock<A, Name> }
 
 /**
+ * What mocks that give no promises fit. Where the output of an app is unknown, a promise would be one.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type NoPromise<H> = H extends (...args: ReadonlyArray<never>) => PromiseLike<unknown>
+  ? "a mock gives no promise: wrap it with Effect.promise"
+  : H extends (...args: ReadonlyArray<never>) => unknown
+    ? unknown
+    : { readonly [Name in keyof H]: NoPromise<H[Name]> }
+
+/**
  * Mocks an app with a function from its decoded input to its output. What it gives is checked by the contract, and what it throws or
  * fails with fails the task. It takes any number of runs at a time.
  *
@@ -79,7 +96,7 @@ export type Mocks<A extends App.Any> =
  */
 export const app = <const A extends App.Any, H = unknown>(
   contract: A,
-  mock: H & Mocks<A>
+  mock: H & Mocks<A> & NoPromise<H>
 ): BaseApp.BaseApp<A, Exclude<BaseApp.HandlersContext<H>, BaseApp.Context | Scope.Scope>> => {
   // The contract's schemas guard what comes in and goes out, so in between the types of the mocks can be forgotten.
   const lift =
@@ -140,7 +157,7 @@ export interface Step<out Output> {
  * @since 0.1.0
  * @category models
  */
-export type Run<Output> = Step<Output> | ReadonlyArray<Step<Output>> | { readonly error: Tasks.RunError }
+export type Run<Output> = Step<Output> | ReadonlyArray<Step<Output>> | { readonly error: ApiFailure }
 
 /**
  * An app that plays a script. Made by {@link script}.
@@ -155,8 +172,8 @@ export interface Script<out A extends App.Any = App.Any> {
 }
 
 /**
- * Mocks an app with a script: how its first run goes, its second, and so on. Runs that a client asks for beyond the last one die with
- * {@link Unmocked}. Each layer plays a script from its start.
+ * Mocks an app with a script: how its first run goes, its second, and so on, in the order in which they are asked for, whichever begins
+ * first. Runs that a client asks for beyond the last one die with {@link Unmocked}. Each layer plays a script from its start.
  *
  * @example
  * ```ts
@@ -183,12 +200,19 @@ export const script = <const A extends App.Any>(
 ): Script<A> => ({ [ScriptTypeId]: ScriptTypeId, app: contract, runs })
 
 /**
- * Any mock of an app.
+ * Any mock of an app that needs no more than `R`. A helper that makes layers of mocks that need nothing takes `AnyApp<never>`.
  *
+ * @example
+ * ```ts
+ * import { InferenceTest } from "effect-inferencesh"
+ *
+ * const layerOf = (...apps: ReadonlyArray<InferenceTest.AnyApp<never>>) =>
+ *   InferenceTest.layer({ apps, client: { transport: "poll" } })
+ * ```
  * @since 0.1.0
  * @category mocks
  */
-export type AnyApp = BaseApp.Any | Script
+export type AnyApp<R = unknown> = BaseApp.BaseApp<App.Any, R> | Script
 
 /**
  * What the mocks of agents are: what the agent is, with its model among the apps, or just what its model says.
@@ -205,17 +229,23 @@ export type AnyAgent = AgentConfig.Any | Llm.Script
  * @category models
  */
 export interface Options<Apps extends ReadonlyArray<AnyApp> = ReadonlyArray<AnyApp>> {
-  /** Apps of any kind: real ones, {@link app} and {@link script}, and models of agents, such as `Llm.scripted`. */
+  /** Apps of any kind: real ones, {@link app} and {@link script}, and models of agents, such as `Llm.scripted`. Each only once. */
   readonly apps: Apps
   /** Agents that are named by their references. Of agents that callers describe, the models are among the apps. */
   readonly agents?: { readonly [ref: string]: AnyAgent } | undefined
-  /** Methods of the service to be used in place of its own. */
+  /**
+   * Methods of the service to be used in place of its own. Each is replaced alone: `run` does not go through a `runStream` that is given
+   * here. What apps do is better mocked by `apps`.
+   */
   readonly tasks?: Partial<Tasks.Service> | undefined
   /** Methods of the service to be used in place of its own. */
   readonly files?: Partial<Files.Service> | undefined
-  /** Files by their path in a disk in memory, or by their URL. A text is written as UTF-8. */
+  /** Files by their path in a disk in memory, or by their URL; one without a query is for any. A text is written as UTF-8. */
   readonly contents?: { readonly [pathOrUrl: string]: Uint8Array | string } | undefined
-  /** JSON replies of endpoints that the server in this process does not have: `"GET /entitlements/usage": { concurrency: 4 }`. */
+  /**
+   * JSON replies of endpoints that the server in this process does not have: `"GET /entitlements/usage": { concurrency: 4 }`.
+   * `undefined` is an empty one.
+   */
   readonly endpoints?: { readonly [endpoint: string]: unknown } | undefined
   /** How the client behaves. */
   readonly client?: Omit<Inference.Options, "apiKey" | "baseUrl"> | undefined
@@ -241,8 +271,8 @@ export type Requirements<Apps extends ReadonlyArray<AnyApp>> = Exclude<
 export type Services = InferenceTest | Inference.Services | FileSystem.FileSystem | Path.Path | HttpClient.HttpClient
 
 /**
- * Something that was asked of a service: its method, such as `Tasks.run`, `Files.upload` or `Agent.sendMessage`, and the arguments,
- * in which contracts are the names of their apps.
+ * Something that was asked of a service: its method, such as `Tasks.run`, `ApiClient.request` or `Agent.sendMessage`, and the arguments,
+ * in which contracts are the names of their apps. The arguments are not copies: what the code changes in them later is changed here.
  *
  * @since 0.1.0
  * @category models
@@ -259,7 +289,11 @@ export interface Call {
  * @category services
  */
 export interface Service {
-  /** All that was asked so far, in order. */
+  /**
+   * All that the code asked of the services so far, in order. Not what they and their mocks ask in turn of the server and of each other,
+   * such as the runs of an agent's tools that are apps, and not what went through the `client` of `ApiClient`. The one exception are the
+   * runs of a session, which are calls of `Tasks`.
+   */
   readonly calls: Effect.Effect<ReadonlyArray<Call>>
   /** Forgets what was asked so far. */
   readonly forget: Effect.Effect<void>
@@ -282,6 +316,17 @@ const bytesOf = (content: Uint8Array | string): Uint8Array =>
 
 const isUrl = (name: string): boolean => /^https?:\/\//.test(name)
 
+const checkNames = (apps: ReadonlyArray<AnyApp>) => {
+  const names = apps.map(({ app: { name } }) => {
+    const ref = Registry.parseRef(name)
+    return ref === undefined ? name : `${ref.namespace}/${ref.name}@${ref.version ?? "latest"}`
+  })
+  const twice = names.find((name, i) => names.indexOf(name) !== i)
+  return twice === undefined
+    ? Effect.void
+    : Effect.dieMessage(`InferenceTest.layer has two mocks of the app ${twice}: leave one of them out`)
+}
+
 /** Agents that are scripts have a model of their own, which plays it. */
 const withModels = (agents: { readonly [ref: string]: AnyAgent }) => {
   const models = Object.entries(agents).flatMap(([ref, mock], i) =>
@@ -290,6 +335,7 @@ const withModels = (agents: { readonly [ref: string]: AnyAgent }) => {
   const described = Object.entries(agents).flatMap(([ref, mock]) => (isLlmScript(mock) ? [] : [[ref, mock] as const]))
   return {
     models: models.map(({ model }) => model),
+    agentOf: new Map(models.map(({ ref, model }) => [model.app.name, ref])),
     agents: Object.fromEntries<AgentConfig.Any>([
       ...described,
       ...models.map(({ ref, model }) => [ref, { coreApp: model.app }] as const)
@@ -299,8 +345,10 @@ const withModels = (agents: { readonly [ref: string]: AnyAgent }) => {
 
 /**
  * The services, over these mocks. What the code under test asks of an app, agent, address or endpoint that is not mocked dies with
- * {@link Unmocked}, which says what to add; code that catches failures does not hide that. Tasks, files, chats and sessions are
- * those of a server in this process: what ran can be got, listed and followed.
+ * {@link Unmocked}, which says what to add; code that catches failures does not hide that. Where mocks and the handlers of tools ask, it
+ * is the calls of services under way that die, when they end. What mocks ask while there is none only fails their task, and an app that an
+ * agent has for a tool and that is not among `apps` only fails its call. Tasks, files, chats and sessions are those of a server in this
+ * process: what ran can be got, listed and followed.
  *
  * Paths are those of a disk in memory, which `contents` fills, and which the `FileSystem` of the layer reads and writes too.
  *
@@ -337,11 +385,17 @@ const withModels = (agents: { readonly [ref: string]: AnyAgent }) => {
 export const layer = <const Apps extends ReadonlyArray<AnyApp>>(
   options: Options<Apps>
 ): Layer.Layer<Services, never, Requirements<Apps>> =>
-  Layer.provideMerge(Layer.scopedContext(make(options)), MemoryDisk.layer)
+  Layer.scopedContext(
+    // Built here: layers that are built together would share one disk.
+    Effect.flatMap(Layer.build(MemoryDisk.layer), (disk) =>
+      Effect.map(Effect.provide(make(options), disk), Context.merge(disk))
+    )
+  )
 
 const make = <const Apps extends ReadonlyArray<AnyApp>>(options: Options<Apps>) =>
   Effect.gen(function* () {
     const { contents = {}, client = {} } = options
+    yield* checkNames(options.apps)
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const [atPaths, atUrls] = Array.partition(Object.entries(contents), ([name]) => isUrl(name))
@@ -361,43 +415,53 @@ const make = <const Apps extends ReadonlyArray<AnyApp>>(options: Options<Apps>) 
         network.execute,
         Effect.ignore
       )
-    const playing = options.apps.filter(isScript).map((script) => ({ script, player: Player.play(script, cancel) }))
+    const raised: Raised = []
+    const players = options.apps.filter(isScript).map((script) => Player.play(script, { cancel, raised }))
     const network = Network.make({
       server: Effect.flatten(Deferred.await(ready)),
-      playing,
       endpoints: options.endpoints ?? {},
-      contents: new Map(atUrls.map(([url, content]) => [url, bytesOf(content)]))
+      contents: new Map(atUrls.map(([url, content]) => [new URL(url).href, bytesOf(content)])),
+      raised
     })
-    const { agents, models } = withModels(options.agents ?? {})
+    const { agents, models, agentOf } = withModels(options.agents ?? {})
     const server = yield* LocalServer.make({
-      apps: [...hostable<Apps>(options.apps), ...playing.map(({ player }) => player.base), ...models],
+      apps: [...hostable<Apps>(options.apps), ...players.map(({ base }) => base), ...models],
       agents,
       apiKey,
       baseUrl: Network.origin,
       statusNumbering: client.statusNumbering
-    }).pipe(Effect.provideService(HttpClient.HttpClient, network))
+    }).pipe(
+      Effect.provideService(HttpClient.HttpClient, network),
+      Effect.provideService(Scripted.OnEnd, ({ app, detail }) => {
+        const agent = agentOf.get(app)
+        const call = agent === undefined ? `the app ${app}` : `the agent ${agent}`
+        return raise(raised, new Unmocked({ call, hint: detail }))
+      })
+    )
     yield* Deferred.succeed(ready, server)
 
     const calls: Array<Call> = []
-    const note = (call: Call) => void calls.push(call)
+    const recorder = { calls, raised }
     const services = Context.make(HttpClient.HttpClient, network)
-    const api = yield* Effect.provide(ApiClient.make({ ...client, apiKey, baseUrl: Network.origin }), services)
+    const real = yield* Effect.provide(ApiClient.make({ ...client, apiKey, baseUrl: Network.origin }), services)
+    const api = ScriptedApi.make(real, players)
     const base = Context.add(services, ApiClient.ApiClient, api)
     const files: Files.Service = { ...(yield* Effect.provide(Files.make, base)), ...options.files }
     const withFiles = Context.add(base, Files.Files, files)
-    const tasks = recorded("Tasks", { ...(yield* Effect.provide(Tasks.make, withFiles)), ...options.tasks }, note)
+    const tasks = recorded("Tasks", { ...(yield* Effect.provide(Tasks.make, withFiles)), ...options.tasks }, recorder)
     const withTasks = Context.add(withFiles, Tasks.Tasks, tasks)
     return withTasks.pipe(
-      Context.add(Files.Files, recorded("Files", files, note)),
+      Context.add(ApiClient.ApiClient, recorded("ApiClient", api, recorder)),
+      Context.add(Files.Files, recorded("Files", files, recorder)),
       Context.add(
         Agents.Agents,
-        recorded("Agents", yield* Effect.provide(Agents.make, withTasks), note, (value, method) =>
-          method === "create" && Predicate.isObject(value) ? recorded("Agent", value, note) : value
+        recorded("Agents", yield* Effect.provide(Agents.make, withTasks), recorder, (value, method) =>
+          method === "create" && Predicate.isObject(value) ? recorded("Agent", value, recorder) : value
         )
       ),
       Context.add(
         Sessions.Sessions,
-        recorded("Sessions", yield* Effect.provide(Sessions.makeService, withTasks), note)
+        recorded("Sessions", yield* Effect.provide(Sessions.makeService, withTasks), recorder)
       ),
       Context.add(InferenceTest, {
         calls: Effect.sync(() => [...calls]),
@@ -431,8 +495,18 @@ export const forget: Effect.Effect<void, never, InferenceTest> = Effect.flatMap(
 
 const running: ReadonlySet<string> = new Set(["Tasks.run", "Tasks.runStream", "Tasks.submit"])
 
+/** Whether a name means the same app, as the server takes it. */
+const names = (app: string) => {
+  const ref = Registry.parseRef(app)
+  return (name: unknown): boolean => {
+    const other = typeof name === "string" ? Registry.parseRef(name) : undefined
+    return ref === undefined || other === undefined ? name === app : Registry.isSameApp(ref, other)
+  }
+}
+
 /**
- * What each run of an app was asked for with: the parameters given to `Tasks.run`, `runStream` and `submit`, also by sessions.
+ * What each run of an app was asked for with: the parameters given to `Tasks.run`, `runStream` and `submit`, also by sessions. Names are
+ * compared as mocks are found: one without a version means any.
  *
  * @since 0.1.0
  * @category getters
@@ -441,15 +515,15 @@ export const runsOf = <A extends Tasks.AppOrName>(
   app: A
 ): Effect.Effect<ReadonlyArray<Tasks.Params<A, Tasks.FunctionNameOf<A>>>, never, InferenceTest> =>
   Effect.map(calls, (calls) => {
-    const name = typeof app === "string" ? app : app.name
-    const runs = calls.filter(({ method, args }) => running.has(method) && args[0] === name)
+    const isNamed = names(typeof app === "string" ? app : app.name)
+    const runs = calls.filter(({ method, args }) => running.has(method) && isNamed(args[0]))
     // Those were checked against the contract of that name by whoever called.
     return runs.map(({ args }) => args[1] as Tasks.Params<A, Tasks.FunctionNameOf<A>>)
   })
 
 /**
  * A task with these fields, for mocks of `Tasks` methods and for testing functions that take tasks. Without an
- * `id` it has the id `task`, and without a `status` it is `completed`.
+ * `id` it has the id `task`, and without a `status` it is `completed`, by its type too.
  *
  * @example
  * ```ts
@@ -464,11 +538,11 @@ export const runsOf = <A extends Tasks.AppOrName>(
  * @since 0.1.0
  * @category mocks
  */
-export const task = <Output = unknown>(fields: Partial<Task.Task<Output>> = {}): Task.Task<Output> => ({
-  id: "task",
-  status: "completed",
-  ...fields
-})
+export function task<Output = unknown>(fields?: Partial<Task.Completed<Output>>): Task.Completed<Output>
+export function task<Output = unknown>(fields: Partial<Task.Task<Output>>): Task.Task<Output>
+export function task(fields: Partial<Task.Task> = {}): Task.Task {
+  return { id: "task", status: "completed", ...fields }
+}
 
 export {
   /**

@@ -3,10 +3,13 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -24,6 +27,7 @@ import * as Sessions from "effect-inferencesh/Sessions"
 import * as Tasks from "effect-inferencesh/Tasks"
 import * as Tool from "effect-inferencesh/Tool"
 import * as T from "./support/tasks.js"
+import { traced } from "./support/traces.js"
 
 const Caption = App.make("acme/caption", {
   input: { text: Schema.String, times: Schema.optionalWith(Schema.Int, { default: () => 1 }) },
@@ -117,6 +121,19 @@ describe("a mock that is a function", () => {
       )
       const wrong: unknown = { caption: 1 }
       assert.include(yield* outcomes(() => wrong as { caption: string }), "caption")
+    })
+  )
+})
+
+describe("two mocks of one app", () => {
+  it.effect("are refused, and those of two versions are not", () =>
+    Effect.gen(function* () {
+      const mockOf = (name: string) => InferenceTest.script(App.make(name, { input: {}, output: {} }), [{ output: {} }])
+      const built = (names: ReadonlyArray<string>) =>
+        Effect.exit(Effect.scoped(Layer.build(InferenceTest.layer({ apps: names.map(mockOf) }))))
+      const twice = yield* built(["acme/caption", "app/acme/caption@latest"])
+      assert.isTrue(Exit.isFailure(twice) && Cause.pretty(twice.cause).includes("acme/caption"))
+      assert.isTrue(Exit.isSuccess(yield* built(["acme/caption@1", "acme/caption@2"])))
     })
   )
 })
@@ -227,6 +244,78 @@ describe("a script", () => {
     )
   )
 
+  const twice = InferenceTest.layer({
+    apps: [InferenceTest.script(Caption, [{ output: { caption: "first" } }, { output: { caption: "second" } }])]
+  })
+
+  const later = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Tasks.submit(Caption, { input: { text: "later" }, runAt: new Date(now + 3_600_000) })
+  )
+
+  it.effect("has each call play its own run, whichever begins first", () =>
+    Effect.gen(function* () {
+      const { id } = yield* later
+      assert.strictEqual(yield* caption, "second")
+      const delayed = yield* Effect.fork(Tasks.waitForCompletion(id))
+      yield* TestClock.adjust("2 hours")
+      const { output } = yield* Fiber.join(delayed)
+      assert.deepStrictEqual(output, { caption: "first" })
+    }).pipe(Effect.provide(twice))
+  )
+
+  it.effect("keeps the run of a call that is cancelled before it begins from others", () =>
+    Effect.gen(function* () {
+      const { id } = yield* later
+      yield* Tasks.cancel(id)
+      assert.strictEqual(yield* caption, "second")
+    }).pipe(Effect.provide(twice))
+  )
+
+  it.effect("gives a run that an agent asks for what no client has asked for", () =>
+    Effect.gen(function* () {
+      yield* later
+      const agent = yield* Agents.create({ coreApp: "acme/model", tools: [Tool.app("caption", Caption, {})] })
+      yield* agent.sendMessage("hello")
+      const outputs = Chunk.map(yield* Stream.runCollect(Tasks.list()), ({ output }) => JSON.stringify(output))
+      assert.include(Chunk.toReadonlyArray(outputs), '{"caption":"second"}')
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [
+            InferenceTest.script(Caption, [{ output: { caption: "first" } }, { output: { caption: "second" } }]),
+            Llm.scripted("acme/model", [
+              { toolCalls: [{ name: "caption", arguments: { text: "cat" } }] },
+              { response: "Done." }
+            ])
+          ]
+        })
+      )
+    )
+  )
+
+  it.effect("has a call fail as it would by the service, also in traces", () =>
+    Effect.gen(function* () {
+      const layer = InferenceTest.layer({
+        apps: [InferenceTest.script(Caption, [{ error: new InferenceError.RateLimited({ status: 429 }) }])]
+      })
+      const trace = yield* traced(Effect.provide(run, layer))
+      const [span] = trace.named("Tasks.run")
+      assert.strictEqual(span?.attributes["error.type"], "RateLimited")
+    })
+  )
+
+  it.effect("plays for a request that waits for its task, too", () =>
+    Effect.gen(function* () {
+      const task = yield* ApiClient.request({
+        method: "POST",
+        path: "/apps/run",
+        body: { app: "acme/caption", input: { text: "cat" }, wait: true },
+        schema: Schema.Struct({ output: Schema.Unknown })
+      })
+      assert.deepStrictEqual(task.output, { caption: "first" })
+    }).pipe(Effect.provide(twice))
+  )
+
   it.effect("can last for ever, and be cancelled", () =>
     Effect.gen(function* () {
       const fiber = yield* Effect.fork(Effect.timeout(run, "50 seconds"))
@@ -306,6 +395,70 @@ describe("what is not mocked", () => {
     }).pipe(Effect.provide(InferenceTest.layer({ apps: [] })))
   )
 
+  it.effect("makes the call die in which a tool's handler asks for it, whatever the model is told", () =>
+    Effect.gen(function* () {
+      const look = Tool.make("look", {
+        description: "Looks",
+        params: {},
+        handler: () => Effect.as(Tasks.run("acme/nope", { input: {} }), "seen")
+      })
+      const agent = yield* Agents.create({ coreApp: "acme/model", tools: [look] })
+      const defect = yield* death(agent.sendMessage("hello"))
+      assert.strictEqual(defect.call, "the app acme/nope")
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [Llm.scripted("acme/model", [{ toolCalls: [{ name: "look" }] }, { response: "I cannot see it." }])]
+        })
+      )
+    )
+  )
+
+  it.effect("makes the call die whose mock asks for it, also as a stream", () =>
+    Effect.gen(function* () {
+      const run = Tasks.runStream(Draw, { input: { sketch: File.fromUri("https://example.com/a.txt") } })
+      const drawn = yield* death(Effect.catchAll(Tasks.completed(run), () => Effect.void))
+      assert.strictEqual(drawn.call, "GET https://example.com/a.txt")
+      const survived = Stream.runDrain(Stream.catchAll(run, () => Stream.empty))
+      assert.strictEqual((yield* death(survived)).call, "GET https://example.com/a.txt")
+      assert.strictEqual((yield* Effect.flip(Tasks.get("nope")))._tag, "NotFound")
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [
+            InferenceTest.app(Draw, ({ sketch }) =>
+              Effect.map(File.bytes(sketch), (picture) => ({ picture: File.fromBytes(picture) }))
+            )
+          ]
+        })
+      )
+    )
+  )
+
+  it.effect("is also what a model is asked beyond its script", () =>
+    Effect.gen(function* () {
+      const twice = (agent: Agents.Agent) => Effect.zipRight(agent.sendMessage("hello"), agent.sendMessage("again"))
+      const stored = yield* death(Effect.flatMap(Agents.create("acme/helper"), twice))
+      assert.strictEqual(stored.call, "the agent acme/helper")
+      assert.include(stored.hint, "1 step")
+      const described = yield* death(Effect.flatMap(Agents.create({ coreApp: "acme/model" }), twice))
+      assert.strictEqual(described.call, "the app acme/model")
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [Llm.scripted("acme/model", [{ response: "Hello!" }])],
+          agents: { "acme/helper": [{ response: "Hello!" }] }
+        })
+      )
+    )
+  )
+
+  it.effect("can be an endpoint that replies with nothing", () =>
+    Effect.gen(function* () {
+      assert.isUndefined(yield* ApiClient.request({ method: "POST", path: "/things", schema: Schema.Undefined }))
+    }).pipe(Effect.provide(InferenceTest.layer({ apps: [], endpoints: { "POST /things": undefined } })))
+  )
+
   it.effect("is another thing than what is not there: a task that nobody started is NotFound", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Tasks.get("nope"))
@@ -350,6 +503,51 @@ describe("what is not mocked", () => {
   )
 })
 
+describe("the disk", () => {
+  it.effect("is one for each layer, also where two are built at once", () =>
+    Effect.gen(function* () {
+      class Other extends Context.Tag("Other")<Other, FileSystem.FileSystem>() {}
+      const other = Layer.project(
+        InferenceTest.layer({ apps: [], contents: { "/other.txt": "other" } }),
+        FileSystem.FileSystem,
+        Other,
+        (fs) => fs
+      )
+      const both = Layer.merge(InferenceTest.layer({ apps: [], contents: { "/one.txt": "one" } }), other)
+      yield* Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        assert.isTrue(yield* fs.exists("/one.txt"))
+        assert.isFalse(yield* fs.exists("/other.txt"))
+        assert.isTrue(yield* (yield* Other).exists("/other.txt"))
+      }).pipe(Effect.provide(both))
+    })
+  )
+})
+
+describe("files at addresses", () => {
+  const textAt = (url: string) =>
+    Effect.flatMap(HttpClient.get(url), (response) => response.text).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [],
+          contents: {
+            "https://Example.com": "home",
+            "https://example.com/a b?c=d": "d",
+            "https://example.com/a b": "any"
+          }
+        })
+      )
+    )
+
+  it.effect("are found however the address is written, and with any query where there is none of it", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* textAt("https://example.com/"), "home")
+      assert.strictEqual(yield* textAt("https://example.com/a%20b?c=d"), "d")
+      assert.strictEqual(yield* textAt("https://example.com/a%20b?c=e"), "any")
+    })
+  )
+})
+
 describe("the recorder", () => {
   it.effect("notes what is asked, when it is asked, with the parameters of each run", () =>
     Effect.gen(function* () {
@@ -387,6 +585,44 @@ describe("the recorder", () => {
       assert.deepStrictEqual(yield* InferenceTest.calls, [])
     }).pipe(
       Effect.provide(InferenceTest.layer({ apps: [InferenceTest.app(Caption, ({ text }) => ({ caption: text }))] }))
+    )
+  )
+
+  it.effect("finds the runs of an app by any of its names", () =>
+    Effect.gen(function* () {
+      yield* run
+      yield* Tasks.run("app/acme/caption@1.2", { input: { text: "dog" } })
+      const textsOf = (name: string) =>
+        Effect.map(InferenceTest.runsOf(name), (runs) => runs.map(({ input }) => JSON.stringify(input)))
+      assert.deepStrictEqual(yield* textsOf("acme/caption@1.2"), ['{"text":"cat"}', '{"text":"dog"}'])
+      assert.deepStrictEqual(yield* textsOf("acme/caption@3"), ['{"text":"cat"}'])
+      assert.strictEqual((yield* InferenceTest.runsOf(Caption)).length, 2)
+      assert.deepStrictEqual(yield* textsOf("acme/other"), [])
+    }).pipe(
+      Effect.provide(InferenceTest.layer({ apps: [InferenceTest.app(Caption, ({ text }) => ({ caption: text }))] }))
+    )
+  )
+
+  it.effect("notes requests of endpoints, and members that take no arguments", () =>
+    Effect.gen(function* () {
+      const request = { path: "/entitlements/usage", schema: Schema.Unknown }
+      yield* ApiClient.request(request)
+      yield* Tasks.submit(Caption, { input: { text: "cat" } })
+      const agent = yield* Agents.create("acme/helper")
+      yield* agent.reset
+      assert.deepStrictEqual(
+        (yield* InferenceTest.calls).map(({ method }) => method),
+        ["ApiClient.request", "Tasks.submit", "Agents.create", "Agent.reset"]
+      )
+      assert.deepStrictEqual((yield* InferenceTest.calls)[0]?.args, [request])
+    }).pipe(
+      Effect.provide(
+        InferenceTest.layer({
+          apps: [InferenceTest.app(Caption, ({ text }) => ({ caption: text }))],
+          agents: { "acme/helper": [{ response: "Hello!" }] },
+          endpoints: { "GET /entitlements/usage": { concurrency: 4 } }
+        })
+      )
     )
   )
 })

@@ -7,6 +7,7 @@ import * as App from "effect-inferencesh/App"
 import * as BaseApp from "effect-inferencesh/BaseApp"
 import * as InferenceTest from "effect-inferencesh/InferenceTest"
 import * as Llm from "effect-inferencesh/Llm"
+import type * as Task from "effect-inferencesh/Task"
 import { describe, expectTypeOf, it } from "vitest"
 
 class Facts extends Context.Tag("test/Facts")<Facts, { readonly about: (text: string) => Effect.Effect<string> }>() {}
@@ -34,6 +35,10 @@ describe("InferenceTest.app", () => {
     InferenceTest.app(Arithmetic, { add: ({ a, b }) => ({ sum: a + b }), negate: ({ a }) => ({ negated: -a }) })
     // @ts-expect-error the output has a caption
     InferenceTest.app(Caption, () => ({ text: "cat" }))
+    const Anything = App.make("acme/anything", { input: {}, output: Schema.Unknown })
+    InferenceTest.app(Anything, () => ({ n: 1 }))
+    // @ts-expect-error a promise is no output
+    InferenceTest.app(Anything, async () => ({ n: 1 }))
     // @ts-expect-error a function is missing
     InferenceTest.app(Arithmetic, { add: ({ a, b }) => ({ sum: a + b }) })
   })
@@ -69,6 +74,33 @@ describe("InferenceTest.layer", () => {
       ]
     })
     expectTypeOf(demanding).toEqualTypeOf<Layer.Layer<InferenceTest.Services, never, Facts>>()
+  })
+})
+
+describe("InferenceTest.AnyApp", () => {
+  it("types helpers that make layers of mocks which need nothing", () => {
+    const layerOf = (apps: ReadonlyArray<InferenceTest.AnyApp<never>>) => InferenceTest.layer({ apps })
+    expectTypeOf(layerOf).returns.toEqualTypeOf<Layer.Layer<InferenceTest.Services>>()
+    layerOf([
+      InferenceTest.app(Caption, ({ text }) => ({ caption: text })),
+      InferenceTest.script(Caption, [{ fail: "no luck" }]),
+      Llm.scripted("acme/model", [{ response: "Hello!" }])
+    ])
+    // @ts-expect-error it needs something
+    layerOf([BaseApp.make(Caption, { run: ({ text }) => Effect.as(Facts, { caption: text }) })])
+  })
+})
+
+describe("InferenceTest.task", () => {
+  it("is completed where nothing else is said", () => {
+    expectTypeOf(InferenceTest.task()).toEqualTypeOf<Task.Completed>()
+    expectTypeOf(InferenceTest.task({ id: "a", output: { n: 1 } })).toEqualTypeOf<Task.Completed<{ n: number }>>()
+    expectTypeOf(InferenceTest.task({ status: "completed" })).toEqualTypeOf<Task.Completed>()
+    expectTypeOf(InferenceTest.task({ status: "failed" })).toEqualTypeOf<Task.Task>()
+    InferenceTest.layer({
+      apps: [],
+      tasks: { waitForCompletion: (id) => Effect.succeed(InferenceTest.task({ id, output: { caption: "a cat" } })) }
+    })
   })
 })
 

@@ -1,4 +1,5 @@
 /** A language model that says what it is told to. */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { AppFailed } from "../../InferenceError.js"
@@ -11,6 +12,11 @@ const words = (text = ""): ReadonlyArray<string> => text.match(/\s+\S*|\S+/g) ??
 
 const failed = (app: string, detail: string) => new AppFailed({ app, phase: "run", detail })
 
+/** What becomes of a conversation that goes on after the last step. */
+export class OnEnd extends Context.Reference<OnEnd>()("effect-inferencesh/Llm/OnEnd", {
+  defaultValue: (): ((error: AppFailed) => Effect.Effect<never, AppFailed>) => Effect.fail
+}) {}
+
 const stepOf = <R>(app: string, script: Llm.Script<R>, input: Llm.Input): Effect.Effect<Llm.Step, unknown, R> => {
   if (typeof script === "function") {
     const step = script(input)
@@ -20,7 +26,9 @@ const stepOf = <R>(app: string, script: Llm.Script<R>, input: Llm.Input): Effect
   const step = script[answers]
   const steps = `${script.length} step${script.length === 1 ? "" : "s"}`
   return step === undefined
-    ? failed(app, `the script has ended: it has ${steps}, and this would be step ${answers + 1}`)
+    ? Effect.flatMap(OnEnd, (onEnd) =>
+        onEnd(failed(app, `the script has ended: it has ${steps}, and this would be step ${answers + 1}`))
+      )
     : Effect.succeed(step)
 }
 

@@ -27,6 +27,12 @@ export const parseRef = (text: string): Ref | undefined => {
   return { namespace, name, version: version === "latest" ? undefined : version, function: fn }
 }
 
+/** Whether two references may mean the same app: one without a version means any. */
+export const isSameApp = (one: Omit<Ref, "function">, other: Omit<Ref, "function">): boolean =>
+  one.namespace === other.namespace &&
+  one.name === other.name &&
+  (one.version === undefined || other.version === undefined || one.version === other.version)
+
 /** An app under the names that requests use for it. */
 export interface Hosted<out R = unknown> {
   readonly base: BaseApp.BaseApp<App.Any, R>
@@ -70,9 +76,7 @@ export const resolve = <H extends Hosted>(apps: ReadonlyArray<H>, body: { readon
         ? versionId === undefined
           ? app.id === appId
           : app.versionId === versionId
-        : app.namespace === ref.namespace &&
-          app.name === ref.name &&
-          (ref.version === undefined || app.version === undefined || app.version === ref.version)
+        : isSameApp(app, ref)
     )
     if (app === undefined) return notFound(`app ${text ?? appId ?? versionId}`)
     const name = ref?.function ?? optionalText(body.function) ?? App.defaultFunction(app.base.app)

@@ -3,43 +3,24 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import type * as InferenceTest from "../../InferenceTest.js"
-import type * as Tasks from "../../Tasks.js"
+import { withoutQuery } from "../failure.js"
 import { contentTypeOf } from "../mime.js"
 import * as InProcess from "../server/inProcess.js"
-import * as Registry from "../server/registry.js"
-import { isJsonObject, type Json } from "../wire.js"
-import * as Script from "./script.js"
-import { Unmocked } from "./unmocked.js"
+import { isJsonObject } from "../wire.js"
+import { type Raised, raise, Unmocked } from "./unmocked.js"
 
 /** A name that no real host can have. */
 export const origin = "http://inference.test"
 
-/** The error of a script on its way to the call that fails with it: a defect, which nothing in between retries or translates. */
-export class Scripted extends Data.TaggedError("Scripted")<{ readonly error: Tasks.RunError }> {}
-
-export interface Playing {
-  readonly script: InferenceTest.Script
-  readonly player: Script.Player
-}
-
 export interface Options {
   readonly server: HttpApp.Default
-  readonly playing: ReadonlyArray<Playing>
-  /** JSON replies, by `METHOD /path`. */
+  /** JSON replies, by `METHOD /path`. `undefined` is an empty one. */
   readonly endpoints: { readonly [endpoint: string]: unknown }
   /** Bytes by URL. */
   readonly contents: ReadonlyMap<string, Uint8Array>
-}
-
-const jsonOf = (request: HttpClientRequest.HttpClientRequest): Json => {
-  if (request.body._tag !== "Uint8Array") return {}
-  const body: unknown = JSON.parse(new TextDecoder().decode(request.body.body))
-  return isJsonObject(body) ? body : {}
+  readonly raised: Raised
 }
 
 /** All that a refusal says. */
@@ -67,9 +48,8 @@ const unmocked = (detail: string, asked: string): Unmocked | undefined => {
     : undefined
 }
 
-export const make = ({ server, playing, endpoints, contents }: Options): HttpClient.HttpClient => {
+export const make = ({ server, endpoints, contents, raised }: Options): HttpClient.HttpClient => {
   const local = InProcess.make(server)
-  const hosted = playing.map(({ script, player }) => ({ ...Registry.host(player.base), script, player }))
 
   const execute = (request: HttpClientRequest.HttpClientRequest, asked: string) =>
     Effect.tap(local.execute(request), (response) =>
@@ -78,33 +58,15 @@ export const make = ({ server, playing, endpoints, contents }: Options): HttpCli
             Effect.orElseSucceed(response.json, () => undefined),
             (problem) => {
               const [missing] = textsOf(problem).flatMap((text) => unmocked(text, asked) ?? [])
-              return missing === undefined ? Effect.void : Effect.die(missing)
+              return missing === undefined ? Effect.void : raise(raised, missing)
             }
           )
         : Effect.void
     )
 
-  /** Has the next run of the app's script played, if the app plays one. */
-  const run = (request: HttpClientRequest.HttpClientRequest, asked: string) =>
-    Effect.gen(function* () {
-      const found = yield* Effect.option(Registry.resolve(hosted, jsonOf(request)))
-      if (Option.isNone(found)) return yield* execute(request, asked)
-      const { player, script } = found.value.app
-      const next = player.take()
-      if (next === undefined) {
-        return yield* Effect.die(new Unmocked({ call: `the app ${script.app.name}`, hint: Script.ended(script) }))
-      }
-      const error = Script.errorOf(next)
-      if (error !== undefined) return yield* Effect.die(new Scripted({ error }))
-      const takeBack = Effect.sync(player.assign(next))
-      return yield* execute(request, asked).pipe(
-        Effect.tap((response) => (response.status >= 400 ? takeBack : Effect.void)),
-        Effect.onError(() => takeBack)
-      )
-    })
-
   const elsewhere = (request: HttpClientRequest.HttpClientRequest, url: string) => {
-    const bytes = contents.get(url)
+    const address = withoutQuery(url)
+    const bytes = contents.get(url) ?? contents.get(address)
     return bytes !== undefined && (request.method === "GET" || request.method === "HEAD")
       ? Effect.succeed(
           HttpClientResponse.fromWeb(
@@ -117,10 +79,11 @@ export const make = ({ server, playing, endpoints, contents }: Options): HttpCli
             })
           )
         )
-      : Effect.die(
+      : raise(
+          raised,
           new Unmocked({
-            call: `${request.method} ${url.replace(/\?.*/s, "")}`,
-            hint: `InferenceTest.layer({ apps: [], contents: { "${url.replace(/\?.*/s, "")}": bytes } })`
+            call: `${request.method} ${address}`,
+            hint: `InferenceTest.layer({ apps: [], contents: { "${address}": bytes } })`
           })
         )
   }
@@ -129,8 +92,10 @@ export const make = ({ server, playing, endpoints, contents }: Options): HttpCli
     if (url.origin !== origin) return elsewhere(request, url.toString())
     const asked = `${request.method} ${url.pathname}`
     if (Object.hasOwn(endpoints, asked)) {
-      return Effect.succeed(HttpClientResponse.fromWeb(request, Response.json(endpoints[asked])))
+      const reply = endpoints[asked]
+      const response = reply === undefined ? new Response(null, { status: 204 }) : Response.json(reply)
+      return Effect.succeed(HttpClientResponse.fromWeb(request, response))
     }
-    return asked === "POST /apps/run" ? run(request, asked) : execute(request, asked)
+    return execute(request, asked)
   })
 }

@@ -1,53 +1,68 @@
 /** Services that note what is asked of them. */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as App from "../../App.js"
 import type * as InferenceTest from "../../InferenceTest.js"
-import { Scripted } from "./network.js"
+import type { Raised } from "./unmocked.js"
 
-export type Note = (call: InferenceTest.Call) => void
+export interface Recorder {
+  readonly calls: Array<InferenceTest.Call>
+  readonly raised: Raised
+}
 
 export const isStream = (u: unknown): u is Stream.Stream<unknown, unknown, unknown> =>
   Predicate.hasProperty(u, Stream.StreamTypeId)
 
-/** The error of a script, which is what the call fails with. */
-const scripted = (cause: Cause.Cause<unknown>) =>
-  Option.map(
-    Option.filter(Cause.dieOption(cause), (defect) => defect instanceof Scripted),
-    ({ error }) => error
-  )
-
 /**
- * The same service, which notes a call whenever the effect or stream is run that its method gave. `inner` may change what the
- * effect succeeds with.
+ * The same service, which notes a call whenever the effect or stream is run that its method gave. What was raised during a call is what
+ * it ends with, whoever has caught it. `inner` may change what the effect succeeds with.
  */
 export const recorded = <Service extends object>(
   name: string,
   service: Service,
-  note: Note,
+  recorder: Recorder,
   inner: (value: unknown, method: string) => unknown = (value) => value
 ): Service => {
+  const { calls, raised } = recorder
   const record = (method: string, args: ReadonlyArray<unknown>, returned: unknown): unknown => {
     const call = { method: `${name}.${method}`, args: args.map((arg) => (App.isApp(arg) ? arg.name : arg)) }
-    const noting = Effect.sync(() => note(call))
+    /** Notes the call, and gives what was raised since. */
+    const begin = Effect.sync(() => {
+      calls.push(call)
+      const before = raised.length
+      return Effect.suspend(() => {
+        const unmocked = raised[before]
+        return unmocked === undefined ? Effect.void : Effect.die(unmocked)
+      })
+    })
     if (Effect.isEffect(returned)) {
-      return Effect.zipRight(noting, returned).pipe(
-        Effect.catchSomeCause((cause) => Option.map(scripted(cause), Effect.fail)),
-        Effect.map((value) => inner(value, method))
+      return Effect.flatMap(begin, (check) =>
+        Effect.flatMap(Effect.exit(returned), (exit) =>
+          Effect.zipRight(
+            check,
+            Exit.map(exit, (value) => inner(value, method))
+          )
+        )
       )
     }
     return isStream(returned)
-      ? Stream.unwrap(Effect.as(noting, returned)).pipe(
-          Stream.catchSomeCause((cause) => Option.map(scripted(cause), Stream.fail))
+      ? Stream.unwrap(
+          Effect.map(begin, (check) =>
+            returned.pipe(
+              Stream.concat(Stream.execute(check)),
+              Stream.catchAllCause((cause) => Stream.concat(Stream.execute(check), Stream.failCause(cause)))
+            )
+          )
         )
       : returned
   }
   const entries = Object.entries(service).map(([method, value]: [string, unknown]) => [
     method,
-    Predicate.isFunction(value) ? (...args: ReadonlyArray<never>) => record(method, args, value(...args)) : value
+    Predicate.isFunction(value)
+      ? (...args: ReadonlyArray<never>) => record(method, args, value(...args))
+      : record(method, [], value)
   ])
   // Each method is there under its name, and gives what it gave before.
   return Object.fromEntries(entries) as Service

@@ -1,37 +1,51 @@
 /** Apps that play a script, one run after the other. */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as App from "../../App.js"
 import * as BaseApp from "../../BaseApp.js"
-import { AppFailed } from "../../InferenceError.js"
+import { type ApiFailure, AppFailed } from "../../InferenceError.js"
 import type * as InferenceTest from "../../InferenceTest.js"
+import { isJsonObject } from "../wire.js"
+import { type Raised, raise, Unmocked } from "./unmocked.js"
 
 export type Run = InferenceTest.Run<unknown>
 
 /** A script that is being played. */
 export interface Player {
   readonly base: BaseApp.BaseApp<App.Any, never>
-  /** What a client's call is to get: nobody else gets it. Undefined once the script has ended. */
-  readonly take: () => Run | undefined
-  /** Has the next task play this run. Gives what takes that back, where there will be no such task. */
-  readonly assign: (run: Run) => () => void
+  /**
+   * Has the task that a client's request starts play the next run, or fails with its error. The request gives the task as it goes over
+   * the wire.
+   */
+  readonly next: <E>(request: Effect.Effect<unknown, E>) => Effect.Effect<unknown, E | ApiFailure>
 }
 
 const isList = (run: Run): run is ReadonlyArray<InferenceTest.Step<unknown>> => Array.isArray(run)
 
 /** The error that the call itself fails with, if that is all there is to the run. */
-export const errorOf = (run: Run) => (!isList(run) && "error" in run ? run.error : undefined)
+const errorOf = (run: Run) => (!isList(run) && "error" in run ? run.error : undefined)
 
 const stepsOf = (run: Run): ReadonlyArray<InferenceTest.Step<unknown>> =>
   isList(run) ? run : "error" in run ? [{ fail: run.error.message }] : [run]
 
 /** What is said of a call beyond the end of the script. */
-export const ended = ({ app, runs }: InferenceTest.Script): string =>
-  `the script of ${app.name} has ${runs.length} ${runs.length === 1 ? "run" : "runs"}, and this is one more`
+const ended = ({ app, runs }: InferenceTest.Script) =>
+  new Unmocked({
+    call: `the app ${app.name}`,
+    hint: `the script of ${app.name} has ${runs.length} ${runs.length === 1 ? "run" : "runs"}, and this is one more`
+  })
 
-export const play = (script: InferenceTest.Script, cancel: (taskId: string) => Effect.Effect<unknown>): Player => {
+export const play = (
+  script: InferenceTest.Script,
+  options: { readonly cancel: (taskId: string) => Effect.Effect<unknown>; readonly raised: Raised }
+): Player => {
+  const { cancel, raised } = options
   const left = [...script.runs]
-  const assigned: Array<Run> = []
+  /** By the id of the task. */
+  const assigned = new Map<string, Run>()
+  /** The requests whose tasks are not known yet. */
+  const pending = new Set<Deferred.Deferred<void>>()
   const failed = (detail: string) => new AppFailed({ app: script.app.name, phase: "run", detail })
 
   const playStep = (step: InferenceTest.Step<unknown>): Stream.Stream<unknown, AppFailed, BaseApp.Context> =>
@@ -48,12 +62,53 @@ export const play = (script: InferenceTest.Script, cancel: (taskId: string) => E
       })
     )
 
+  /** The run that a task is to play: that of the request that started it, and the next one where no client did. */
+  const runOf = (taskId: string): Effect.Effect<Run | undefined> =>
+    Effect.suspend(() => {
+      const run = assigned.get(taskId)
+      if (run !== undefined) return Effect.succeed(run)
+      const [request] = pending
+      return request === undefined
+        ? Effect.succeed(left.shift())
+        : Effect.zipRight(Deferred.await(request), runOf(taskId))
+    })
+
   const run = () =>
-    Stream.suspend(() => {
-      const next = assigned.shift() ?? left.shift()
-      return next === undefined
-        ? Stream.fail(failed(ended(script)))
-        : Stream.flatMap(Stream.fromIterable(stepsOf(next)), playStep)
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const { taskId } = yield* BaseApp.Context
+        const next = yield* runOf(taskId)
+        if (next === undefined) return yield* raise(raised, ended(script))
+        return Stream.flatMap(Stream.fromIterable(stepsOf(next)), playStep)
+      })
+    )
+
+  const next: Player["next"] = (request) =>
+    Effect.gen(function* () {
+      const known = yield* Deferred.make<void>()
+      const run = left.shift()
+      if (run === undefined) return yield* raise(raised, ended(script))
+      const error = errorOf(run)
+      if (error !== undefined) return yield* Effect.fail(error)
+      const takeBack = Effect.sync(() => {
+        left.push(run)
+        left.sort((one, other) => script.runs.indexOf(one) - script.runs.indexOf(other))
+      })
+      pending.add(known)
+      return yield* request.pipe(
+        Effect.tap((task) =>
+          isJsonObject(task) && typeof task.id === "string"
+            ? Effect.sync(() => assigned.set(String(task.id), run))
+            : takeBack
+        ),
+        Effect.onError(() => takeBack),
+        Effect.ensuring(
+          Effect.zipRight(
+            Effect.sync(() => pending.delete(known)),
+            Deferred.succeed(known, undefined)
+          )
+        )
+      )
     })
 
   return {
@@ -61,15 +116,6 @@ export const play = (script: InferenceTest.Script, cancel: (taskId: string) => E
       concurrency: Number.MAX_SAFE_INTEGER,
       run: Object.fromEntries(Object.keys(script.app.functions).map((name) => [name, run]))
     }),
-    take: () => left.shift(),
-    assign: (run) => {
-      assigned.push(run)
-      return () => {
-        const at = assigned.indexOf(run)
-        if (at === -1) return
-        assigned.splice(at, 1)
-        left.unshift(run)
-      }
-    }
+    next
   }
 }
