@@ -25,6 +25,7 @@ import type * as File from "./File.js"
 import { AppFailed, type FileError, type InvalidRequest } from "./InferenceError.js"
 import { failed, misfit } from "./internal/appFailed.js"
 import { messageOf } from "./internal/failure.js"
+import * as HeldFiles from "./internal/heldFiles.js"
 import { jsonSchemaOf } from "./internal/jsonSchema.js"
 import * as LocalFiles from "./internal/localFiles.js"
 import * as NodeHost from "./internal/nodeHost.js"
@@ -109,8 +110,8 @@ export interface Service {
   /** What else the host knows of the run: the app, the function. */
   readonly metadata: { readonly [key: string]: unknown }
   /**
-   * A file on the disk of this machine, for programs that take paths. One at an address is fetched, once; it is there until the run
-   * ends. Fails with `FileError`, also where the app was started without a `FileSystem`, a `Path` and an `HttpClient`.
+   * A file on the disk of this machine, for programs that take paths. One at an address is fetched, once, and of one that the host
+   * holds there is a copy, which the app may change or remove; they are there until the run ends. Fails with `FileError`, also where the app was started without a `FileSystem`, a `Path` and an `HttpClient`.
    */
   readonly localFile: (file: File.File) => Effect.Effect<File.Local, FileError>
 }
@@ -164,7 +165,7 @@ interface Part {
 type Invoke = (
   name: string,
   input: unknown,
-  resolveFile: RunOptions["resolveFile"]
+  copied: HeldFiles.HeldFiles["copied"]
 ) => Stream.Stream<Part, AppFailed, Context>
 
 /**
@@ -597,6 +598,7 @@ const instance = <A extends App.Any, R>(
     const semaphore = yield* Effect.makeSemaphore(self.concurrency)
     const permit = scopedPermit(semaphore)
     const makeLocalFiles = yield* LocalFiles.make
+    const makeHeldFiles = yield* HeldFiles.make
 
     const run = (
       options: RunOptions,
@@ -611,15 +613,15 @@ const instance = <A extends App.Any, R>(
         yield* permit
         const files = yield* makeLocalFiles
         let empty = true
-        const { resolveFile = identity } = options
-        const here = mapFiles(input, (file) => files.lazily(resolveFile(file)))
-        return invoke(name, here, resolveFile).pipe(
+        const held = yield* makeHeldFiles(options.resolveFile ?? identity)
+        const here = mapFiles(input, (file) => files.lazily(held.resolve(file)))
+        return invoke(name, here, held.copied).pipe(
           Stream.provideService(Context, {
             taskId: options.taskId ?? "local",
             sessionId: options.sessionId,
             log: options.log ?? Effect.logInfo,
             metadata: options.metadata ?? { app: app.name, function: name },
-            localFile: options.localFile ?? files.localFile
+            localFile: options.localFile ?? ((file) => Effect.flatMap(held.copied(file), files.localFile))
           }),
           Stream.mapEffect(({ value, last }) => {
             empty = false

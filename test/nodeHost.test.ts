@@ -1,4 +1,5 @@
-import { dirname, join } from "node:path"
+import { readFile, rm, writeFile } from "node:fs/promises"
+import { basename, dirname, join } from "node:path"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as NodeContext from "@effect/platform-node/NodeContext"
@@ -601,6 +602,30 @@ describe("fromNodeModule", () => {
         const failed = yield* Effect.flip(Tasks.run("acme/peek", { input: { file: abc, other: "../../tasks" } }))
         assert.include(failed.message, "outputDirectories")
       }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/peek", module)] })))
+    })
+  )
+
+  it.live("gives each run files of its own, which it may change and remove", () =>
+    Effect.gen(function* () {
+      const module = {
+        App: class {
+          async run({ file, and }: { readonly file: string; readonly and: string }) {
+            const text = await readFile(file, "utf8")
+            await (and === "remove" ? rm(file) : writeFile(file, "changed"))
+            return { text, name: basename(file) }
+          }
+        },
+        RunInput: z.object({ file: z.string(), and: z.string() }),
+        RunOutput: z.object({ text: z.string(), name: z.string() })
+      }
+      yield* Effect.gen(function* () {
+        const file = yield* Files.upload(abc)
+        for (const and of ["change", "remove", "change"]) {
+          const { output } = yield* Tasks.run("acme/keeps", { input: { file, and } })
+          assert.deepStrictEqual(output, { text: "abc", name: "abc.txt" })
+        }
+        assert.strictEqual(yield* Stream.mkString(Stream.decodeText(Files.download(file))), "abc")
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/keeps", module)] })))
     })
   )
 

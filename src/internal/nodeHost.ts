@@ -16,6 +16,7 @@ import { Attribute } from "../Telemetry.js"
 import { failed } from "./appFailed.js"
 import { issuesOf, messageOf } from "./failure.js"
 import { mapFileFields } from "./fileFields.js"
+import type { HeldFiles } from "./heldFiles.js"
 import { pascalCase, reserved } from "./nodeModule.js"
 import * as NodeSchema from "./nodeSchema.js"
 import * as OutputDirectories from "./outputDirectories.js"
@@ -157,37 +158,43 @@ const misfitOf = (ast: AST.AST, value: unknown, issues: ReadonlyArray<Issue>): P
 
 // ---- Files ----------------------------------------------------------------------------------------------------------
 
-type ResolveFile = (file: File.File) => File.File
-
 /**
  * An input as the engine gives it, where files are URLs; those that the host holds itself, at addresses that may not be reached from
  * here, are paths.
  */
-const withPaths = (
-  schema: Zod,
-  input: unknown,
-  resolve: ResolveFile
-): { readonly input: unknown; readonly paths: ReadonlySet<string> } => {
-  const contract = NodeSchema.schemaOf(schema)
-  // The platform's own `File` takes a path for an address; schemas made here are not so free with texts.
-  const local = (file: File.File) => (contract === undefined ? file.path : file)
-  const paths = new Set<string>()
-  const place = (file: File.File): unknown => {
-    const found = resolve(file)
-    if (found.path !== undefined) paths.add(found.path)
-    return found[File.TypeId]._tag === "Path" ? local(found) : found.uri
-  }
-  const given = mapFiles(input, place)
-  const isAddress = (u: unknown): u is string => typeof u === "string" && /^https?:/i.test(u)
-  const addressed = (value: unknown) => {
-    const address = isJsonObject(value) ? value.uri : value
-    return isAddress(address) ? place(File.fromUri(address)) : value
-  }
-  return {
-    input: contract === undefined ? mapTexts(given, addressed) : mapFileFields(contract.ast, given, addressed),
-    paths
-  }
-}
+const withPaths = (schema: Zod, input: unknown, copied: HeldFiles["copied"]) =>
+  Effect.gen(function* () {
+    const contract = NodeSchema.schemaOf(schema)
+    const isAddress = (u: unknown): u is string => typeof u === "string" && /^https?:/i.test(u)
+    const map = (place: (given: File.File | string) => unknown) => {
+      const placed = mapFiles(input, place)
+      const addressed = (value: unknown) => {
+        const address = isJsonObject(value) && !File.isFile(value) ? value.uri : value
+        return isAddress(address) ? place(address) : value
+      }
+      return contract === undefined ? mapTexts(placed, addressed) : mapFileFields(contract.ast, placed, addressed)
+    }
+    const given = new Set<File.File | string>()
+    map((file) => {
+      given.add(file)
+      return file
+    })
+    const found = new Map(
+      yield* Effect.forEach(given, (file) =>
+        Effect.map(copied(typeof file === "string" ? File.fromUri(file) : file), (found) => [file, found] as const)
+      )
+    )
+    const isHere = (file: File.File | undefined) => file?.[File.TypeId]._tag === "Path"
+    return {
+      input: map((given) => {
+        const file = found.get(given)
+        // The platform's own `File` takes a path for an address; schemas made here are not so free with texts.
+        if (isHere(file)) return contract === undefined ? file?.path : file
+        return typeof given === "string" ? given : file?.uri
+      }),
+      paths: new Set(Array.from(found.values()).flatMap((file) => (isHere(file) ? (file.path ?? []) : [])))
+    }
+  })
 
 /** What another value has at a path, in place of what is there. */
 const replaceAt = (value: unknown, other: unknown, [head, ...path]: Issue["path"]): unknown => {
@@ -471,7 +478,7 @@ type Open = (
   (
     name: string,
     input: unknown,
-    resolveFile: ResolveFile | undefined
+    copied: HeldFiles["copied"]
   ) => Stream.Stream<{ readonly value: unknown; readonly last: boolean }, AppFailed>,
   AppFailed,
   Scope.Scope
@@ -557,12 +564,12 @@ export const make = (
         Effect.annotateLogs(Attribute.app, name)
       )
       yield* inPhase("setup")(setUp(makeTurn(), config, unload, cancelTimeout))
-      return (name, input, resolveFile) => {
+      return (name, input, copied) => {
         const fn = functions[name]
         if (fn === undefined)
           return Stream.fail(misfit("input", [{ path: [], message: `there is no function "${name}"` }]))
         const outputs = Effect.gen(function* () {
-          const { input: withFiles, paths } = withPaths(fn.input, input ?? {}, resolveFile ?? ((file) => file))
+          const { input: withFiles, paths } = yield* withPaths(fn.input, input ?? {}, copied)
           const addressed = mapFiles(input ?? {}, (file) => file.uri)
           const value = yield* parsedInput(fn.input, withFiles, addressed)
           const stream = yield* runMethod(makeTurn(), name, value, cancelTimeout)
