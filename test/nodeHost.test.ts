@@ -605,6 +605,34 @@ describe("fromNodeModule", () => {
     })
   )
 
+  it.live("gives no file of the directory of the server, also where that is among its output directories", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      const dataDirectory = `${directory}/data`
+      const Name = z.object({ name: z.string() })
+      const module = {
+        App: class {
+          async run({ name }: z.infer<typeof Name>) {
+            await writeFile(`${directory}/own.txt`, "own")
+            return { result: PlatformFile.fromPath(join(directory, name)) }
+          }
+        },
+        RunInput: Name,
+        RunOutput: z.object({ result: z.any() })
+      }
+      const apps = [BaseApp.fromNodeModule("acme/finds", module, { outputDirectories: [directory] })]
+      yield* Effect.gen(function* () {
+        const { id, filename } = yield* Files.upload(abc)
+        const other = { name: `data/files/${id}/${filename}` }
+        const failed = yield* Effect.flip(Tasks.run("acme/finds", { input: other }))
+        assert.include(failed.message, "outputDirectories")
+        const { output } = yield* Tasks.run("acme/finds", { input: { name: "own.txt" } })
+        assert.match(String(Object(output).result), /own\.txt$/)
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps, dataDirectory })))
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
   it.live("gives each run files of its own, which it may change and remove", () =>
     Effect.gen(function* () {
       const module = {
