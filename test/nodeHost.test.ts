@@ -737,6 +737,35 @@ describe("fromNodeModule", () => {
     )
   )
 
+  it.live("stores a file again that was written to since the last partial output", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const path = `${yield* fs.makeTempDirectoryScoped()}/a.txt`
+      const module = {
+        App: class {
+          async *run() {
+            await writeFile(path, "first")
+            const file = PlatformFile.fromPath(path)
+            const plain = { path }
+            yield { file, plain }
+            await writeFile(path, "the second")
+            yield { file, plain }
+          }
+        },
+        RunInput: z.object({}),
+        RunOutput: z.object({ file: z.any(), plain: z.any() })
+      }
+      yield* Effect.gen(function* () {
+        const { output } = yield* Tasks.run("acme/writes", { input: {} })
+        const { file, plain } = output as Record<string, string>
+        for (const uri of [file, plain]) {
+          const bytes = Files.download(File.fromUri(String(uri)))
+          assert.strictEqual(yield* Stream.mkString(Stream.decodeText(bytes)), "the second")
+        }
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/writes", module)] })))
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
   it.live("hosts a module that was made from an app as the app itself", () =>
     Effect.gen(function* () {
       const layer = Layer.mergeAll(NodeContext.layer, FetchHttpClient.layer, Apps.layerJournal)

@@ -254,8 +254,8 @@ const asFile = (json: Json): File.File | undefined => {
 const makeOutput = (input: unknown, refuse: (path: string) => Effect.Effect<string | undefined>) => {
   const texts = new Set<string>()
   mapTexts(input, (text) => texts.add(text))
-  // A file that stays the same in each partial output is stored once.
-  const files = new WeakMap<object, File.File>()
+  // A file that stays the same in each partial output is stored once, unless it was written to.
+  const files = new WeakMap<object, Found>()
   const data = new WeakMap<File.File, Json>()
   const unchecked: Array<Found> = []
   const go = (value: unknown, above: ReadonlyArray<unknown>): unknown => {
@@ -263,17 +263,18 @@ const makeOutput = (input: unknown, refuse: (path: string) => Effect.Effect<stri
     if (above.includes(value)) return value
     const below = [...above, value]
     if (Array.isArray(value)) return value.map((item: unknown) => go(item, below))
-    const known = files.get(value)
-    if (known !== undefined) return known
     const json = Predicate.hasProperty(value, "toJSON") && isMethod(value.toJSON) ? value.toJSON() : value
     if (!isJsonObject(json)) return value
     const isFile = isPlatformFile(value)
     const file = isFile || isPlainObject(value) ? asFile(json) : undefined
     if (file?.path !== undefined && texts.has(file.path)) return json
     if (file !== undefined) {
-      files.set(value, file)
-      unchecked.push({ file, json, isFile })
-      return file
+      const known = files.get(value)
+      const found =
+        known !== undefined && JSON.stringify(known.json) === JSON.stringify(json) ? known : { file, json, isFile }
+      files.set(value, found)
+      unchecked.push(found)
+      return found.file
     }
     const entries = Object.entries(json).map(([key, item]) => [key, go(item, below)] as const)
     // What is no object of JSON, such as a Map, is none afterwards.
