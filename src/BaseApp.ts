@@ -475,8 +475,9 @@ export const toNodeModule = <A extends App.Any, R, E>(
  * called, and the function has `cancelTimeout` (default 30 seconds) to return before it is left to itself; `unload` is called once
  * for each `setup` that got through. `setup` is interrupted as a run is, and `unload` has as much time: one that takes longer
  * is left to itself, and a warning logged. Should such a `setup` get through later, `unload` is called then. Outputs are not
- * validated, as on the platform. Files are URLs in inputs; those that the host holds itself are paths, which the platform's
- * `File` takes as well, except in fields whose schema insists on an address.
+ * validated, as on the platform. Files are URLs in inputs; those that the host holds itself are paths of copies that last as long
+ * as the run, which the platform's `File` takes as well, except in fields whose schema insists on an address. In outputs, these
+ * paths are the URLs again, but for a `File` that the app has written to.
  *
  * Files in outputs are objects of the platform's `File`, and plain objects of nothing but fields of it, as `{ path }`. They are
  * read from this machine, unless the caller has given the very path. So that nobody can have any file read by its name, they

@@ -439,19 +439,21 @@ describe("fromNodeModule", () => {
 
   it.live("gives an address to the fields that insist on one, and paths to the others", () =>
     Effect.gen(function* () {
+      const seen: Array<{ readonly path: string; readonly address: string }> = []
       const module = {
         App: class {
           async run({ files }: { readonly files: ReadonlyArray<{ readonly path: string; readonly address: string }> }) {
-            return { files }
+            seen.push(...files)
+            return {}
           }
         },
         RunInput: z.object({ files: z.array(z.object({ path: z.string(), address: z.url() })) }),
-        RunOutput: z.object({ files: z.array(z.object({ path: z.string(), address: z.string() })) })
+        RunOutput: z.object({})
       }
       yield* Effect.gen(function* () {
         const files = [{ path: abc, address: abc }]
-        const { output } = yield* Tasks.run("acme/both", { input: { files } })
-        const [file] = (output as z.infer<typeof module.RunOutput>).files
+        yield* Tasks.run("acme/both", { input: { files } })
+        const [file] = seen
         assert.match(file?.path ?? "", /^\/.*abc\.txt$/)
         assert.match(file?.address ?? "", /^https?:.*abc\.txt$/)
       }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/both", module)] })))
@@ -602,6 +604,31 @@ describe("fromNodeModule", () => {
         const failed = yield* Effect.flip(Tasks.run("acme/peek", { input: { file: abc, other: "../../tasks" } }))
         assert.include(failed.message, "outputDirectories")
       }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/peek", module)] })))
+    })
+  )
+
+  it.live("tells its callers the addresses of files that it was given, and no path of this machine", () =>
+    Effect.gen(function* () {
+      const module = {
+        App: class {
+          async run({ file, write }: { readonly file: string; readonly write: boolean }) {
+            if (write) await writeFile(file, "written")
+            return { text: file, file: PlatformFile.fromPath(file), deep: [{ path: file }] }
+          }
+        },
+        RunInput: z.object({ file: z.string(), write: z.boolean() }),
+        RunOutput: z.object({ text: z.string(), file: z.any(), deep: z.any() })
+      }
+      yield* Effect.gen(function* () {
+        const { uri } = yield* Files.upload(abc)
+        const { output } = yield* Tasks.run("acme/repeats", { input: { file: uri, write: false } })
+        assert.deepStrictEqual(output, { text: uri, file: uri, deep: [uri] })
+        const written = yield* Tasks.run("acme/repeats", { input: { file: uri, write: true } })
+        const { text, file } = written.output as Record<string, string>
+        assert.strictEqual(text, uri)
+        const bytes = Files.download(File.fromUri(String(file)))
+        assert.strictEqual(yield* Stream.mkString(Stream.decodeText(bytes)), "written")
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/repeats", module)] })))
     })
   )
 

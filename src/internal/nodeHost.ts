@@ -1,4 +1,5 @@
 /** A Node app of the platform, hosted as it is: protocol.md §12.2. Its promises become Effects here. */
+import * as FileSystem from "@effect/platform/FileSystem"
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,6 +17,7 @@ import { Attribute } from "../Telemetry.js"
 import { failed } from "./appFailed.js"
 import { issuesOf, messageOf } from "./failure.js"
 import { mapFileFields } from "./fileFields.js"
+import { fileVersion } from "./fileVersion.js"
 import type { HeldFiles } from "./heldFiles.js"
 import { pascalCase, reserved } from "./nodeModule.js"
 import * as NodeSchema from "./nodeSchema.js"
@@ -192,7 +194,7 @@ const withPaths = (schema: Zod, input: unknown, copied: HeldFiles["copied"]) =>
         if (isHere(file)) return contract === undefined ? file?.path : file
         return typeof given === "string" ? given : file?.uri
       }),
-      paths: new Set(Array.from(found.values()).flatMap((file) => (isHere(file) ? (file.path ?? []) : [])))
+      files: Array.from(found.values()).filter(isHere)
     }
   })
 
@@ -247,18 +249,34 @@ const asFile = (json: Json): File.File | undefined => {
   return address !== undefined && /^(https?|data):/i.test(address) ? File.fromUri(address, metadata) : undefined
 }
 
+/** A file of the input on this machine, as it was given. */
+interface Given {
+  readonly file: File.File
+  readonly version: string | undefined
+}
+
+interface OutputOptions {
+  readonly input: unknown
+  /** By their paths. */
+  readonly given: ReadonlyMap<string, Given>
+  readonly versionOf: (file: File.File) => Effect.Effect<string | undefined>
+  readonly refuse: (path: string) => Effect.Effect<string | undefined>
+}
+
 /**
- * An output in which the files of the platform are files of this package, which the host uploads. A path that the caller has written is
- * none, and none is given that `refuse` is against: that would give whoever calls an app that repeats its input any file of this machine.
+ * An output in which the files of the platform are files of this package, which the host uploads, and those of the input are at the
+ * addresses that the caller knows. A path that the caller has written is none, and none is given that `refuse` is against: that would
+ * give whoever calls an app that repeats its input any file of this machine.
  */
-const makeOutput = (input: unknown, refuse: (path: string) => Effect.Effect<string | undefined>) => {
+const makeOutput = ({ input, given, versionOf, refuse }: OutputOptions) => {
   const texts = new Set<string>()
   mapTexts(input, (text) => texts.add(text))
   // A file that stays the same in each partial output is stored once, unless it was written to.
   const files = new WeakMap<object, Found>()
-  const data = new WeakMap<File.File, Json>()
+  const replaced = new Map<File.File, unknown>()
   const unchecked: Array<Found> = []
   const go = (value: unknown, above: ReadonlyArray<unknown>): unknown => {
+    if (typeof value === "string") return given.get(value)?.file.uri ?? value
     if (typeof value !== "object" || value === null || File.isFile(value) || ArrayBuffer.isView(value)) return value
     if (above.includes(value)) return value
     const below = [...above, value]
@@ -283,19 +301,24 @@ const makeOutput = (input: unknown, refuse: (path: string) => Effect.Effect<stri
       : value
   }
   const check = ({ file, json, isFile }: Found): Effect.Effect<void, string> =>
-    file.path === undefined
-      ? Effect.void
-      : Effect.flatMap(refuse(file.path), (reason) => {
-          if (reason === undefined) return Effect.void
-          if (isFile) return Effect.fail(reason)
-          data.set(file, json)
-          return Effect.void
-        })
+    Effect.gen(function* () {
+      replaced.delete(file)
+      if (file.path === undefined) return
+      const known = given.get(file.path)
+      if (known?.file.uri !== undefined && known.version === (yield* versionOf(file))) {
+        replaced.set(file, known.file.uri)
+        return
+      }
+      const reason = yield* refuse(file.path)
+      if (reason === undefined) return
+      if (isFile) return yield* Effect.fail(reason)
+      replaced.set(file, json)
+    })
   return (value: unknown): Effect.Effect<unknown, string> =>
     Effect.suspend(() => {
       const output = go(value, [])
       return Effect.map(Effect.forEach(unchecked.splice(0), check, { discard: true }), () =>
-        mapFiles(output, (file) => data.get(file) ?? file)
+        mapFiles(output, (file) => (replaced.has(file) ? replaced.get(file) : file))
       )
     })
 }
@@ -556,6 +579,12 @@ export const make = (
       const config = isZod(AppSetup) && !isParsed ? yield* parsed("setup", AppSetup, given ?? {}) : (given ?? {})
       const inPhase = (phase: AppFailed["phase"]) =>
         Effect.catchAllCause((cause: Cause.Cause<unknown>) => Effect.fail(failed(app, phase)(cause)))
+      const fs = yield* Effect.serviceOption(FileSystem.FileSystem)
+      const versionOf = (file: File.File) =>
+        fs.pipe(
+          Effect.flatMap((fs) => Effect.provideService(fileVersion(file), FileSystem.FileSystem, fs)),
+          Effect.orElseSucceed(() => undefined)
+        )
       const refuse = yield* OutputDirectories.make(outputDirectories)
       const makeTurn = yield* inPhase("setup")(create)
       const unload = Effect.tryPromise({ try: async () => makeTurn().call("unload"), catch: (error) => error }).pipe(
@@ -570,11 +599,16 @@ export const make = (
         if (fn === undefined)
           return Stream.fail(misfit("input", [{ path: [], message: `there is no function "${name}"` }]))
         const outputs = Effect.gen(function* () {
-          const { input: withFiles, paths } = yield* withPaths(fn.input, input ?? {}, copied)
+          const { input: withFiles, files } = yield* withPaths(fn.input, input ?? {}, copied)
+          const given = new Map(
+            yield* Effect.forEach(files, (file) =>
+              Effect.map(versionOf(file), (version) => [file.path ?? "", { file, version }] as const)
+            )
+          )
           const addressed = mapFiles(input ?? {}, (file) => file.uri)
           const value = yield* parsedInput(fn.input, withFiles, addressed)
           const stream = yield* runMethod(makeTurn(), name, value, cancelTimeout)
-          const toOutput = makeOutput(input, (path) => refuse(path, paths))
+          const toOutput = makeOutput({ input, given, versionOf, refuse: (path) => refuse(path, given) })
           return Stream.mapEffect(stream, (part) =>
             Effect.mapBoth(toOutput(part.value), {
               onSuccess: (value) => ({ ...part, value }),

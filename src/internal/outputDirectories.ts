@@ -17,7 +17,7 @@ export class ServerDirectory extends Context.Reference<ServerDirectory>()("effec
 }) {}
 
 /** What keeps the file at a path from being given, if anything does. `given` are the files that the app itself was given. */
-export type Refuse = (path: string, given: ReadonlySet<string>) => Effect.Effect<string | undefined>
+export type Refuse = (path: string, given: ReadonlyMap<string, unknown>) => Effect.Effect<string | undefined>
 
 export const make = (others: ReadonlyArray<string>): Effect.Effect<Refuse> =>
   Effect.gen(function* () {
