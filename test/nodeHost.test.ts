@@ -24,6 +24,7 @@ import type * as NodeModule from "effect-inferencesh/NodeModule"
 import * as OutputMeta from "effect-inferencesh/OutputMeta"
 import * as Tasks from "effect-inferencesh/Tasks"
 import { z } from "zod"
+import { mapFiles } from "../src/internal/server/mapFiles.js"
 import * as Apps from "./support/apps.js"
 
 interface Written extends NodeModule.Any {
@@ -563,6 +564,55 @@ describe("fromNodeModule", () => {
       assert.isTrue(File.isFile(file))
       assert.deepStrictEqual(made, new Date(0))
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
+  it.effect("passes on bytes as they are", () =>
+    Effect.gen(function* () {
+      for (const data of [Buffer.alloc(8), new Float32Array(2), new ArrayBuffer(2), new Blob(["a"])]) {
+        // Its bytes would be looked at one by one.
+        Object.defineProperty(data, "looked", { get: () => assert.fail("looked into bytes"), enumerable: true })
+        assert.strictEqual(
+          mapFiles(data, (file) => file),
+          data
+        )
+        const { deep } = (yield* givenBy(() => ({ deep: data }))) as Record<string, unknown>
+        assert.strictEqual(deep, data)
+      }
+    })
+  )
+
+  it.effect("fails in the phase output where an output cannot be one", () =>
+    Effect.gen(function* () {
+      const circular: Record<string, unknown> = {}
+      circular.self = circular
+      const throwing = {
+        toJSON() {
+          throw new Error("no JSON")
+        }
+      }
+      const run = (give: () => unknown) =>
+        Effect.flip(
+          Tasks.run("acme/odd", { input: {} }).pipe(
+            Effect.provide(
+              NodeInference.layerLocal({
+                apps: [
+                  BaseApp.fromNodeModule("acme/odd", {
+                    App: class {
+                      async run() {
+                        return give()
+                      }
+                    },
+                    RunInput: z.object({}),
+                    RunOutput: z.any()
+                  })
+                ]
+              })
+            )
+          )
+        )
+      assert.match((yield* run(() => circular)).message, /output: .*contains itself/)
+      assert.match((yield* run(() => throwing)).message, /output: no JSON/)
+    })
   )
 
   it.effect("leaves data as it is that only looks like a file", () =>

@@ -24,7 +24,7 @@ import * as NodeSchema from "./nodeSchema.js"
 import * as OutputDirectories from "./outputDirectories.js"
 import * as RunContext from "./runContext.js"
 import { dotted } from "./server/issues.js"
-import { mapFiles } from "./server/mapFiles.js"
+import { isBytes, mapFiles } from "./server/mapFiles.js"
 import { isJson, isJsonObject, isPlainObject, type Json } from "./wire.js"
 import { inlined } from "./zodJsonSchema.js"
 
@@ -277,7 +277,7 @@ const makeOutput = ({ input, given, versionOf, refuse }: OutputOptions) => {
   const unchecked: Array<Found> = []
   const go = (value: unknown, above: ReadonlyArray<unknown>): unknown => {
     if (typeof value === "string") return given.get(value)?.file.uri ?? value
-    if (typeof value !== "object" || value === null || File.isFile(value) || ArrayBuffer.isView(value)) return value
+    if (typeof value !== "object" || value === null || File.isFile(value) || isBytes(value)) return value
     if (above.includes(value)) return value
     const below = [...above, value]
     if (Array.isArray(value)) return value.map((item: unknown) => go(item, below))
@@ -613,7 +613,11 @@ export const make = (
             Effect.mapBoth(toOutput(part.value), {
               onSuccess: (value) => ({ ...part, value }),
               onFailure: (message) => misfit("output", [{ path: [], message }])
-            })
+            }).pipe(
+              Effect.catchAllDefect((defect) =>
+                Effect.fail(misfit("output", [{ path: [], message: messageOf(defect) }]))
+              )
+            )
           )
         })
         return Stream.catchAllCause(Stream.unwrapScoped(outputs), (cause) => Stream.fail(failed(app, "run")(cause)))
