@@ -300,6 +300,88 @@ describe("fromNodeModule", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("leaves its context to an app that has one of its own", () =>
+    Effect.gen(function* () {
+      const module = {
+        App: class {
+          declare context: unknown
+          async setup() {
+            this.context = { page: 1 }
+          }
+          async run() {
+            return { context: this.context }
+          }
+        },
+        RunInput: z.object({}),
+        RunOutput: z.object({ context: z.any() })
+      }
+      const app = yield* BaseApp.start(BaseApp.fromNodeModule("acme/browses", module))
+      assert.deepStrictEqual(yield* last(app.run({})), { context: { page: 1 } })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("lets an app reset its context, and still tells it of a cancellation", () =>
+    Effect.gen(function* () {
+      let runs = 0
+      const module = {
+        App: class {
+          declare context: { cancelRequested: boolean }
+          async run() {
+            this.context = { cancelRequested: false }
+            runs++
+            while (!this.context.cancelRequested) await new Promise((resolve) => setTimeout(resolve, 1))
+            return {}
+          }
+        },
+        RunInput: z.object({}),
+        RunOutput: z.object({})
+      }
+      const app = yield* BaseApp.start(BaseApp.fromNodeModule("acme/resets", module, { cancelTimeout: "1 hour" }))
+      const fiber = yield* Effect.fork(last(app.run({})))
+      yield* Effect.repeat(Effect.sleep(1), { until: () => runs > 0 })
+      yield* Fiber.interrupt(fiber)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each(["setup", "an earlier run"])("tells work that was begun in %s of a cancellation", (begun) =>
+    Effect.gen(function* () {
+      let runs = 0
+      const tick = () => new Promise((resolve) => setTimeout(resolve, 1))
+      class Worker {
+        declare context: { readonly cancelRequested: boolean }
+        jobs: Array<(stopped: boolean) => void> = []
+        isOpen = true
+        async setup() {
+          if (begun === "setup") this._work()
+        }
+        async _work() {
+          while (this.isOpen) {
+            await tick()
+            if (this.context.cancelRequested) for (const end of this.jobs.splice(0)) end(true)
+          }
+        }
+        async run({ waits }: { readonly waits: boolean }) {
+          runs++
+          if (!waits && begun !== "setup") this._work()
+          return { stopped: waits && (await new Promise<boolean>((resolve) => this.jobs.push(resolve))) }
+        }
+        async unload() {
+          this.isOpen = false
+        }
+      }
+      const module = {
+        App: Worker,
+        RunInput: z.object({ waits: z.boolean() }),
+        RunOutput: z.object({ stopped: z.boolean() })
+      }
+      const app = yield* BaseApp.start(BaseApp.fromNodeModule("acme/worker", module, { cancelTimeout: "1 hour" }))
+      yield* last(app.run({ waits: false }))
+      const fiber = yield* Effect.fork(last(app.run({ waits: true })))
+      yield* Effect.repeat(Effect.sleep(1), { until: () => runs > 1 })
+      yield* Fiber.interrupt(fiber)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("leaves a module to itself that does not unload", () =>
     Effect.gen(function* () {
       const stuck = BaseApp.fromNodeModule(

@@ -330,6 +330,8 @@ interface Turn {
   readonly context: RunContext.RunContext
   /** Goes on with what was called. */
   readonly enter: <A>(f: () => A) => A
+  /** Once it is over. */
+  readonly leave: () => void
   readonly call: (name: string, ...args: ReadonlyArray<unknown>) => unknown
 }
 
@@ -373,7 +375,7 @@ const setUp = (
 ): Effect.Effect<void, unknown, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
-      const setup = (async () => turn.call("setup", config))()
+      const setup = (async () => turn.call("setup", config))().finally(turn.leave)
       // Whoever is interrupted before it waits for it does not hear of its failure.
       setup.catch(() => {})
       const ended = Effect.tryPromise({ try: () => setup, catch: (error) => error })
@@ -408,7 +410,7 @@ const runMethod = (
     let isOver = false
 
     const stop = Effect.suspend(() => {
-      if (isOver) return Effect.void
+      if (isOver) return Effect.sync(turn.leave)
       const warning = `"${name}" was cancelled and did not return in time: it is left to itself`
       return tellToStop(turn).pipe(
         Effect.zipRight(settled(pending)),
@@ -558,16 +560,17 @@ export const make = (
   const create = Effect.try({
     try: () => {
       const instance: object = isMethod(module.App) ? Reflect.construct(module.App, []) : {}
-      const withContext = RunContext.install(instance)
+      const contexts = RunContext.install(instance)
       return (): Turn => {
         const context = { cancelRequested: false }
-        const enter: Turn["enter"] = (f) => withContext(context, f)
+        const enter: Turn["enter"] = (f) => contexts.enter(context, f)
+        const leave = () => contexts.leave(context)
         const call: Turn["call"] = (name, ...args) =>
           enter(() => {
             const method: unknown = Reflect.get(instance, name)
             return isMethod(method) ? Reflect.apply(method, instance, args) : undefined
           })
-        return { context, enter, call }
+        return { context, enter, leave, call }
       }
     },
     catch: (error) => error
