@@ -483,10 +483,11 @@ export const toNodeModule = <A extends App.Any, R, E>(
  * read from this machine, unless the caller has given the very path. So that nobody can have any file read by its name, they
  * must be (links followed) in the directory for temporary files, the platform's file cache (`$FILE_CACHE_DIR`, or
  * `~/.cache/inferencesh/files`) or storage (`/app/data`, `/app/tmp`, `/app/cache`), or one of `outputDirectories`, and in no
- * directory of the server that hosts it, unless the host itself has given them to the run. Where a `File` is elsewhere, the run fails in the phase `output`; a plain object is
- * just data then, as is one whose `uri` is none of `http(s):` and `data:`. The instance needs a `FileSystem` and a `Path` in its
- * context for this, as `LocalServer` gives them. But since the platform's `File` takes a path for an address, an app that
- * opens what it is given can be made to open any file of this machine: serve it to no one who may not read them.
+ * directory of the server that hosts it, unless the host itself has given them to the run. Where a `File` is elsewhere, the run
+ * fails in the phase `output`; a plain object is just data then, as is one whose `path` is that of no file, or whose `uri` is none
+ * of `http(s):` and `data:`. The instance needs a `FileSystem` and a `Path` in its context for this, as `LocalServer` gives them.
+ * But since the platform's `File` takes a path for an address, an app that opens what it is given can be made to open any file of
+ * this machine: serve it to no one who may not read them.
  *
  * Runs fail with `AppFailed` in the phase `input`, which names the fields, `run` with the message of what was thrown, or
  * `output`. The JSON Schemas are those that zod offers (since 4.2), and allow anything before. Functions that talk over a socket are

@@ -624,9 +624,23 @@ describe("fromNodeModule", () => {
       assert.isTrue(File.isFile(yield* givenBy(() => ({ uri: "data:text/plain,a", filename: "a.txt" }))))
       const etc = { outputDirectories: ["/etc"] }
       assert.isTrue(File.isFile(yield* givenBy(() => ({ path: "/etc/hostname" }), "", etc)))
-      const cached = givenBy(() => ({ path: "/opt/cache/a.txt" }))
+      const cached = givenBy(() => PlatformFile.fromPath("/opt/cache/a.txt"))
       const config = ConfigProvider.fromMap(new Map([["FILE_CACHE_DIR", "/opt/cache"]]))
       assert.isTrue(File.isFile(yield* Effect.withConfigProvider(cached, config)))
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
+  it.effect("finds the files of the app's own classes of files", () =>
+    Effect.gen(function* () {
+      class Image extends PlatformFile {
+        override toJSON() {
+          return { ...super.toJSON(), width: 3 }
+        }
+      }
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* fs.makeTempFileScoped()
+      const image = yield* givenBy(() => new Image({ path }))
+      assert.isTrue(File.isFile(image))
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
   )
 
@@ -707,6 +721,8 @@ describe("fromNodeModule", () => {
         { path: "users/42", size: 3 },
         { path: "/etc/hostname" },
         { path: `${directory}/link` },
+        { path: directory },
+        { path: `${directory}/nothing.txt` },
         { path: `${directory}/a.txt`, method: "GET" },
         { uri: "spotify:track:1" },
         { uri: "file:///etc/hostname" },

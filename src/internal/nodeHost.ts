@@ -235,8 +235,9 @@ const isPlatformFile = (value: object): boolean =>
   ["toJSON", "exists", "refreshMetadata"].every((name) => isMethod(Reflect.get(value, name)))
 
 /** The file that an object is in the form of the platform's `File`, if it is in that form. */
-const asFile = (json: Json): File.File | undefined => {
-  if (Object.keys(json).some((key) => !fileKeys.has(key))) return undefined
+const asFile = (json: Json, isFile: boolean): File.File | undefined => {
+  // A class of the app's own that extends it may tell more of it.
+  if (!isFile && Object.keys(json).some((key) => !fileKeys.has(key))) return undefined
   const { uri, path, content_type, size, filename } = json
   const metadata = {
     contentType: text(content_type),
@@ -259,6 +260,7 @@ interface OutputOptions {
   readonly input: unknown
   /** By their paths. */
   readonly given: ReadonlyMap<string, Given>
+  /** None where there is no such file. */
   readonly versionOf: (file: File.File) => Effect.Effect<string | undefined>
   readonly refuse: (path: string) => Effect.Effect<string | undefined>
 }
@@ -284,7 +286,7 @@ const makeOutput = ({ input, given, versionOf, refuse }: OutputOptions) => {
     const json = Predicate.hasProperty(value, "toJSON") && isMethod(value.toJSON) ? value.toJSON() : value
     if (!isJsonObject(json)) return value
     const isFile = isPlatformFile(value)
-    const file = isFile || isPlainObject(value) ? asFile(json) : undefined
+    const file = isFile || isPlainObject(value) ? asFile(json, isFile) : undefined
     if (file?.path !== undefined && texts.has(file.path)) return json
     if (file !== undefined) {
       const known = files.get(value)
@@ -305,13 +307,14 @@ const makeOutput = ({ input, given, versionOf, refuse }: OutputOptions) => {
       replaced.delete(file)
       if (file.path === undefined) return
       const known = given.get(file.path)
-      if (known?.file.uri !== undefined && known.version === (yield* versionOf(file))) {
+      const version = yield* versionOf(file)
+      if (known?.file.uri !== undefined && known.version === version) {
         replaced.set(file, known.file.uri)
         return
       }
       const reason = yield* refuse(file.path)
-      if (reason === undefined) return
-      if (isFile) return yield* Effect.fail(reason)
+      if (reason === undefined && (isFile || version !== undefined)) return
+      if (isFile && reason !== undefined) return yield* Effect.fail(reason)
       replaced.set(file, json)
     })
   return (value: unknown): Effect.Effect<unknown, string> =>
