@@ -162,11 +162,11 @@ interface Part {
 }
 
 /** Runs one function on decoded input. */
-type Invoke = (
-  name: string,
-  input: unknown,
-  copied: HeldFiles.HeldFiles["copied"]
-) => Stream.Stream<Part, AppFailed, Context>
+interface Invoke {
+  (name: string, input: unknown, copied: HeldFiles.HeldFiles["copied"]): Stream.Stream<Part, AppFailed, Context>
+  /** Whether something still goes on that could not be stopped. */
+  readonly isStuck?: () => boolean
+}
 
 /**
  * Any app that can be hosted.
@@ -220,6 +220,8 @@ export interface Instance<out A extends App.Any = App.Any> {
   runEncoded(input: unknown, options?: RunOptions): Stream.Stream<unknown, AppFailed>
   /** @internal */
   runParts(input: unknown, options?: RunOptions): Stream.Stream<Part, AppFailed>
+  /** @internal */
+  isStuck(): boolean
 }
 
 /**
@@ -472,7 +474,8 @@ export const toNodeModule = <A extends App.Any, R, E>(
  * Its functions are the public methods of its class `App` for which it exports both schemas, and it is set up, called,
  * cancelled and unloaded as the platform does it: inputs are validated and completed by its schemas; each value of a
  * generator replaces the output; where a run is interrupted, `this.context.cancelRequested` is set for that run, `onCancel` is
- * called, and the function has `cancelTimeout` (default 30 seconds) to return before it is left to itself; `unload` is called once
+ * called, and the function has `cancelTimeout` (default 30 seconds) to return before it is left to itself, and no run given to its
+ * instance any more, which a server unloads and replaces; `unload` is called once
  * for each `setup` that got through. `setup` is interrupted as a run is, and `unload` has as much time: one that takes longer
  * is left to itself, and a warning logged. Should such a `setup` get through later, `unload` is called then. Outputs are not
  * validated, as on the platform. Files are URLs in inputs; those that the host holds itself are paths of copies that last as long
@@ -672,6 +675,7 @@ const instance = <A extends App.Any, R>(
           (part) => part.value
         ),
       runEncoded: (input, options) => Stream.map(runParts(input, options), (part) => part.value),
-      runParts
+      runParts,
+      isStuck: () => invoke.isStuck?.() ?? false
     } satisfies Instance as Instance<A>
   })

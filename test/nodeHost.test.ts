@@ -268,6 +268,35 @@ describe("fromNodeModule", () => {
     )
   )
 
+  it.live("gives no more runs to an instance in which one did not stop", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      let instances = 0
+      const module = {
+        App: class {
+          readonly id = ++instances
+          async run({ waits }: { readonly waits: boolean }) {
+            seen.push(`run ${this.id}`)
+            return waits ? new Promise(() => {}) : {}
+          }
+          async unload() {
+            seen.push(`unload ${this.id}`)
+          }
+        },
+        RunInput: z.object({ waits: z.boolean() }),
+        RunOutput: z.object({})
+      }
+      const apps = [BaseApp.fromNodeModule("acme/stubborn", module, { cancelTimeout: "20 millis" })]
+      yield* Effect.gen(function* () {
+        const { id } = yield* Tasks.submit("acme/stubborn", { input: { waits: true } })
+        yield* Effect.repeat(Effect.sleep(1), { until: () => seen.includes("run 1") })
+        yield* Tasks.cancel(id)
+        for (const _ of [1, 2]) yield* Tasks.run("acme/stubborn", { input: { waits: false } })
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps })))
+      assert.deepStrictEqual(seen, ["run 1", "unload 1", "run 2", "run 2", "unload 2"])
+    })
+  )
+
   it.live("does not take back from a function that it was cancelled when the next one runs", () =>
     Effect.gen(function* () {
       const seen: Array<unknown> = []
@@ -630,17 +659,12 @@ describe("fromNodeModule", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
   )
 
-  it.effect("finds the files of the app's own classes of files", () =>
+  it.effect("finds the files that tell more of themselves than those of the platform", () =>
     Effect.gen(function* () {
-      class Image extends PlatformFile {
-        override toJSON() {
-          return { ...super.toJSON(), width: 3 }
-        }
-      }
       const fs = yield* FileSystem.FileSystem
-      const path = yield* fs.makeTempFileScoped()
-      const image = yield* givenBy(() => new Image({ path }))
-      assert.isTrue(File.isFile(image))
+      const file = PlatformFile.fromPath(yield* fs.makeTempFileScoped())
+      const image = Object.assign(file, { toJSON: () => ({ path: file.path, width: 3 }) })
+      assert.isTrue(File.isFile(yield* givenBy(() => image)))
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
   )
 

@@ -405,7 +405,7 @@ const runMethod = (
   turn: Turn,
   name: string,
   input: unknown,
-  cancelTimeout: Duration.DurationInput
+  { cancelTimeout, onStuck }: { readonly cancelTimeout: Duration.DurationInput; readonly onStuck: () => void }
 ): Effect.Effect<Stream.Stream<{ readonly value: unknown; readonly last: boolean }, unknown>, unknown, Scope.Scope> =>
   Effect.gen(function* () {
     let pending: PromiseLike<unknown> | undefined
@@ -418,7 +418,7 @@ const runMethod = (
       return tellToStop(turn).pipe(
         Effect.zipRight(settled(pending)),
         Effect.zipRight(Effect.suspend(() => settled(turn.enter(() => iterator?.return?.())))),
-        within(cancelTimeout, Effect.logWarning(warning))
+        within(cancelTimeout, Effect.zipRight(Effect.sync(onStuck), Effect.logWarning(warning)))
       )
     })
     const follow = <A>(begin: () => PromiseLike<A>) =>
@@ -501,17 +501,16 @@ const functionsOf = (module: Json): { readonly [name: string]: NodeFunction } =>
   )
 }
 
-type Open = (
-  config: unknown
-) => Effect.Effect<
+interface Invoke {
   (
     name: string,
     input: unknown,
     copied: HeldFiles["copied"]
-  ) => Stream.Stream<{ readonly value: unknown; readonly last: boolean }, AppFailed>,
-  AppFailed,
-  Scope.Scope
->
+  ): Stream.Stream<{ readonly value: unknown; readonly last: boolean }, AppFailed>
+  readonly isStuck: () => boolean
+}
+
+type Open = (config: unknown) => Effect.Effect<Invoke, AppFailed, Scope.Scope>
 
 export interface Options {
   readonly cancelTimeout: Duration.DurationInput
@@ -600,7 +599,11 @@ export const make = (
         Effect.annotateLogs(Attribute.app, name)
       )
       yield* inPhase("setup")(setUp(makeTurn(), config, unload, cancelTimeout))
-      return (name, input, copied) => {
+      let isStuck = false
+      const onStuck = () => {
+        isStuck = true
+      }
+      const invoke = (name: string, input: unknown, copied: HeldFiles["copied"]) => {
         const fn = functions[name]
         if (fn === undefined)
           return Stream.fail(misfit("input", [{ path: [], message: `there is no function "${name}"` }]))
@@ -613,7 +616,7 @@ export const make = (
           )
           const addressed = mapFiles(input ?? {}, (file) => file.uri)
           const value = yield* parsedInput(fn.input, withFiles, addressed)
-          const stream = yield* runMethod(makeTurn(), name, value, cancelTimeout)
+          const stream = yield* runMethod(makeTurn(), name, value, { cancelTimeout, onStuck })
           const toOutput = makeOutput({ input, given, versionOf, refuse: (path) => refuse(path, given) })
           return Stream.mapEffect(stream, (part) =>
             Effect.mapBoth(toOutput(part.value), {
@@ -628,6 +631,7 @@ export const make = (
         })
         return Stream.catchAllCause(Stream.unwrapScoped(outputs), (cause) => Stream.fail(failed(app, "run")(cause)))
       }
+      return Object.assign(invoke, { isStuck: () => isStuck })
     })
 
   return { app, open }
