@@ -524,7 +524,8 @@ export const make = (
 ): { readonly app: App.Any; readonly open: Open } => {
   const functions = functionsOf(module)
   if (Object.keys(functions).length === 0) {
-    const message = "it exports no class App with a function, as RunInput and RunOutput for a method run"
+    const message =
+      "it exports no class App with a function, as RunInput and RunOutput for a method run; fields of the class, as run = async () => …, are none"
     throw new InvalidRequest({ app: name, issues: [{ path: ["module"], message }] })
   }
   const { AppSetup } = module
