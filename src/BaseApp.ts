@@ -25,6 +25,7 @@ import type * as File from "./File.js"
 import { AppFailed, type FileError, type InvalidRequest } from "./InferenceError.js"
 import { failed, misfit } from "./internal/appFailed.js"
 import { messageOf } from "./internal/failure.js"
+import * as HeldFiles from "./internal/heldFiles.js"
 import { jsonSchemaOf } from "./internal/jsonSchema.js"
 import * as LocalFiles from "./internal/localFiles.js"
 import * as NodeHost from "./internal/nodeHost.js"
@@ -109,8 +110,8 @@ export interface Service {
   /** What else the host knows of the run: the app, the function. */
   readonly metadata: { readonly [key: string]: unknown }
   /**
-   * A file on the disk of this machine, for programs that take paths. One at an address is fetched, once; it is there until the run
-   * ends. Fails with `FileError`, also where the app was started without a `FileSystem`, a `Path` and an `HttpClient`.
+   * A file on the disk of this machine, for programs that take paths. One at an address is fetched, once, and of one that the host
+   * holds there is a copy, which the app may change or remove; they are there until the run ends. Fails with `FileError`, also where the app was started without a `FileSystem`, a `Path` and an `HttpClient`.
    */
   readonly localFile: (file: File.File) => Effect.Effect<File.Local, FileError>
 }
@@ -161,11 +162,11 @@ interface Part {
 }
 
 /** Runs one function on decoded input. */
-type Invoke = (
-  name: string,
-  input: unknown,
-  resolveFile: RunOptions["resolveFile"]
-) => Stream.Stream<Part, AppFailed, Context>
+interface Invoke {
+  (name: string, input: unknown, copied: HeldFiles.HeldFiles["copied"]): Stream.Stream<Part, AppFailed, Context>
+  /** Whether something still goes on that could not be stopped. */
+  readonly isStuck?: () => boolean
+}
 
 /**
  * Any app that can be hosted.
@@ -219,6 +220,8 @@ export interface Instance<out A extends App.Any = App.Any> {
   runEncoded(input: unknown, options?: RunOptions): Stream.Stream<unknown, AppFailed>
   /** @internal */
   runParts(input: unknown, options?: RunOptions): Stream.Stream<Part, AppFailed>
+  /** @internal */
+  isStuck(): boolean
 }
 
 /**
@@ -471,20 +474,23 @@ export const toNodeModule = <A extends App.Any, R, E>(
  * Its functions are the public methods of its class `App` for which it exports both schemas, and it is set up, called,
  * cancelled and unloaded as the platform does it: inputs are validated and completed by its schemas; each value of a
  * generator replaces the output; where a run is interrupted, `this.context.cancelRequested` is set for that run, `onCancel` is
- * called, and the function has `cancelTimeout` (default 30 seconds) to return before it is left to itself; `unload` is called once
+ * called, and the function has `cancelTimeout` (default 30 seconds) to return before it is left to itself, and no run given to its
+ * instance any more, which a server unloads and replaces; `unload` is called once
  * for each `setup` that got through. `setup` is interrupted as a run is, and `unload` has as much time: one that takes longer
  * is left to itself, and a warning logged. Should such a `setup` get through later, `unload` is called then. Outputs are not
- * validated, as on the platform. Files are URLs in inputs; those that the host holds itself are paths, which the platform's
- * `File` takes as well, except in fields whose schema insists on an address.
+ * validated, as on the platform. Files are URLs in inputs; those that the host holds itself are paths of copies that last as long
+ * as the run, which the platform's `File` takes as well, except in fields whose schema insists on an address. In outputs, these
+ * paths are the URLs again, but for a `File` that the app has written to.
  *
  * Files in outputs are objects of the platform's `File`, and plain objects of nothing but fields of it, as `{ path }`. They are
  * read from this machine, unless the caller has given the very path. So that nobody can have any file read by its name, they
  * must be (links followed) in the directory for temporary files, the platform's file cache (`$FILE_CACHE_DIR`, or
- * `~/.cache/inferencesh/files`) or storage (`/app/data`, `/app/tmp`, `/app/cache`), or one of `outputDirectories`, unless the
- * host itself has given them to the run. Where a `File` is elsewhere, the run fails in the phase `output`; a plain object is
- * just data then, as is one whose `uri` is none of `http(s):` and `data:`. The instance needs a `FileSystem` and a `Path` in its
- * context for this, as `LocalServer` gives them. But since the platform's `File` takes a path for an address, an app that
- * opens what it is given can be made to open any file of this machine: serve it to no one who may not read them.
+ * `~/.cache/inferencesh/files`) or storage (`/app/data`, `/app/tmp`, `/app/cache`), or one of `outputDirectories`, and in no
+ * directory of the server that hosts it, unless the host itself has given them to the run. Where a `File` is elsewhere, the run
+ * fails in the phase `output`; a plain object is just data then, as is one whose `path` is that of no file, or whose `uri` is none
+ * of `http(s):` and `data:`. The instance needs a `FileSystem` and a `Path` in its context for this, as `LocalServer` gives them.
+ * But since the platform's `File` takes a path for an address, an app that opens what it is given can be made to open any file of
+ * this machine: serve it to no one who may not read them.
  *
  * Runs fail with `AppFailed` in the phase `input`, which names the fields, `run` with the message of what was thrown, or
  * `output`. The JSON Schemas are those that zod offers (since 4.2), and allow anything before. Functions that talk over a socket are
@@ -597,6 +603,7 @@ const instance = <A extends App.Any, R>(
     const semaphore = yield* Effect.makeSemaphore(self.concurrency)
     const permit = scopedPermit(semaphore)
     const makeLocalFiles = yield* LocalFiles.make
+    const makeHeldFiles = yield* HeldFiles.make
 
     const run = (
       options: RunOptions,
@@ -611,15 +618,15 @@ const instance = <A extends App.Any, R>(
         yield* permit
         const files = yield* makeLocalFiles
         let empty = true
-        const { resolveFile = identity } = options
-        const here = mapFiles(input, (file) => files.lazily(resolveFile(file)))
-        return invoke(name, here, resolveFile).pipe(
+        const held = yield* makeHeldFiles(options.resolveFile ?? identity)
+        const here = mapFiles(input, (file) => files.lazily(held.resolve(file)))
+        return invoke(name, here, held.copied).pipe(
           Stream.provideService(Context, {
             taskId: options.taskId ?? "local",
             sessionId: options.sessionId,
             log: options.log ?? Effect.logInfo,
             metadata: options.metadata ?? { app: app.name, function: name },
-            localFile: options.localFile ?? files.localFile
+            localFile: options.localFile ?? ((file) => Effect.flatMap(held.copied(file), files.localFile))
           }),
           Stream.mapEffect(({ value, last }) => {
             empty = false
@@ -668,6 +675,7 @@ const instance = <A extends App.Any, R>(
           (part) => part.value
         ),
       runEncoded: (input, options) => Stream.map(runParts(input, options), (part) => part.value),
-      runParts
+      runParts,
+      isStuck: () => invoke.isStuck?.() ?? false
     } satisfies Instance as Instance<A>
   })

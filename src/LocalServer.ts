@@ -22,7 +22,7 @@ import type * as BaseApp from "./BaseApp.js"
 import { type FileError, InvalidRequest } from "./InferenceError.js"
 import { encode as encodeAgent } from "./internal/agents/config.js"
 import { fromPlatformError } from "./internal/failure.js"
-import { serverPrefix } from "./internal/outputDirectories.js"
+import { ServerDirectory, serverPrefix } from "./internal/outputDirectories.js"
 import { withFilesUploaded } from "./internal/payload.js"
 import * as Server from "./internal/server/httpApp.js"
 import * as InProcess from "./internal/server/inProcess.js"
@@ -154,7 +154,7 @@ export const make = <const Apps extends ReadonlyArray<BaseApp.Any>>(
         maxFileSize: options.maxFileSize ?? 5 * 1024 ** 3,
         uploadExpiry: Duration.decode(options.uploadExpiry ?? "15 minutes")
       }
-    })
+    }).pipe(Effect.provideService(ServerDirectory, directory))
     return options.middleware === undefined ? app : options.middleware(app)
   })
 

@@ -158,6 +158,22 @@ describe("localFile", () => {
     }).pipe(Effect.provide(services))
   })
 
+  it.scoped("copies what the host holds, for the run to do with it what it likes", () => {
+    const { services } = setUp([])
+    return Effect.gen(function* () {
+      paths.length = 0
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* fs.makeTempFileScoped()
+      yield* fs.writeFileString(path, "held")
+      const instance = yield* BaseApp.start(reader)
+      const options = { resolveFile: (file: File.File) => (file.uri === "inf://a" ? File.fromPath(path) : file) }
+      const { texts } = yield* last(instance.run({ files: [File.fromUri("inf://a")], how: "paths" }, options))
+      assert.deepStrictEqual(texts, ["held (4)", "held (4)"])
+      assert.notInclude(paths, path)
+      assert.deepStrictEqual(yield* Effect.forEach([...paths, path], fs.exists), [false, false, true])
+    }).pipe(Effect.provide(services))
+  })
+
   it.scoped("says what it needs where it is missing", () => {
     const { services } = setUp([])
     const plain = BaseApp.make(App.make("acme/plain", { input: { file: File.File }, output: {} }), {

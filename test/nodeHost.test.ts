@@ -1,4 +1,5 @@
-import { dirname, join } from "node:path"
+import { readFile, rm, writeFile } from "node:fs/promises"
+import { basename, dirname, join } from "node:path"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as NodeContext from "@effect/platform-node/NodeContext"
@@ -23,6 +24,7 @@ import type * as NodeModule from "effect-inferencesh/NodeModule"
 import * as OutputMeta from "effect-inferencesh/OutputMeta"
 import * as Tasks from "effect-inferencesh/Tasks"
 import { z } from "zod"
+import { mapFiles } from "../src/internal/server/mapFiles.js"
 import * as Apps from "./support/apps.js"
 
 interface Written extends NodeModule.Any {
@@ -266,6 +268,35 @@ describe("fromNodeModule", () => {
     )
   )
 
+  it.live("gives no more runs to an instance in which one did not stop", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      let instances = 0
+      const module = {
+        App: class {
+          readonly id = ++instances
+          async run({ waits }: { readonly waits: boolean }) {
+            seen.push(`run ${this.id}`)
+            return waits ? new Promise(() => {}) : {}
+          }
+          async unload() {
+            seen.push(`unload ${this.id}`)
+          }
+        },
+        RunInput: z.object({ waits: z.boolean() }),
+        RunOutput: z.object({})
+      }
+      const apps = [BaseApp.fromNodeModule("acme/stubborn", module, { cancelTimeout: "20 millis" })]
+      yield* Effect.gen(function* () {
+        const { id } = yield* Tasks.submit("acme/stubborn", { input: { waits: true } })
+        yield* Effect.repeat(Effect.sleep(1), { until: () => seen.includes("run 1") })
+        yield* Tasks.cancel(id)
+        for (const _ of [1, 2]) yield* Tasks.run("acme/stubborn", { input: { waits: false } })
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps })))
+      assert.deepStrictEqual(seen, ["run 1", "unload 1", "run 2", "run 2", "unload 2"])
+    })
+  )
+
   it.live("does not take back from a function that it was cancelled when the next one runs", () =>
     Effect.gen(function* () {
       const seen: Array<unknown> = []
@@ -295,6 +326,88 @@ describe("fromNodeModule", () => {
       goOn()
       yield* Effect.promise(() => gate)
       assert.deepStrictEqual(seen, ["waits", false, true])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("leaves its context to an app that has one of its own", () =>
+    Effect.gen(function* () {
+      const module = {
+        App: class {
+          declare context: unknown
+          async setup() {
+            this.context = { page: 1 }
+          }
+          async run() {
+            return { context: this.context }
+          }
+        },
+        RunInput: z.object({}),
+        RunOutput: z.object({ context: z.any() })
+      }
+      const app = yield* BaseApp.start(BaseApp.fromNodeModule("acme/browses", module))
+      assert.deepStrictEqual(yield* last(app.run({})), { context: { page: 1 } })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("lets an app reset its context, and still tells it of a cancellation", () =>
+    Effect.gen(function* () {
+      let runs = 0
+      const module = {
+        App: class {
+          declare context: { cancelRequested: boolean }
+          async run() {
+            this.context = { cancelRequested: false }
+            runs++
+            while (!this.context.cancelRequested) await new Promise((resolve) => setTimeout(resolve, 1))
+            return {}
+          }
+        },
+        RunInput: z.object({}),
+        RunOutput: z.object({})
+      }
+      const app = yield* BaseApp.start(BaseApp.fromNodeModule("acme/resets", module, { cancelTimeout: "1 hour" }))
+      const fiber = yield* Effect.fork(last(app.run({})))
+      yield* Effect.repeat(Effect.sleep(1), { until: () => runs > 0 })
+      yield* Fiber.interrupt(fiber)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each(["setup", "an earlier run"])("tells work that was begun in %s of a cancellation", (begun) =>
+    Effect.gen(function* () {
+      let runs = 0
+      const tick = () => new Promise((resolve) => setTimeout(resolve, 1))
+      class Worker {
+        declare context: { readonly cancelRequested: boolean }
+        jobs: Array<(stopped: boolean) => void> = []
+        isOpen = true
+        async setup() {
+          if (begun === "setup") this._work()
+        }
+        async _work() {
+          while (this.isOpen) {
+            await tick()
+            if (this.context.cancelRequested) for (const end of this.jobs.splice(0)) end(true)
+          }
+        }
+        async run({ waits }: { readonly waits: boolean }) {
+          runs++
+          if (!waits && begun !== "setup") this._work()
+          return { stopped: waits && (await new Promise<boolean>((resolve) => this.jobs.push(resolve))) }
+        }
+        async unload() {
+          this.isOpen = false
+        }
+      }
+      const module = {
+        App: Worker,
+        RunInput: z.object({ waits: z.boolean() }),
+        RunOutput: z.object({ stopped: z.boolean() })
+      }
+      const app = yield* BaseApp.start(BaseApp.fromNodeModule("acme/worker", module, { cancelTimeout: "1 hour" }))
+      yield* last(app.run({ waits: false }))
+      const fiber = yield* Effect.fork(last(app.run({ waits: true })))
+      yield* Effect.repeat(Effect.sleep(1), { until: () => runs > 1 })
+      yield* Fiber.interrupt(fiber)
     }).pipe(Effect.scoped)
   )
 
@@ -438,19 +551,21 @@ describe("fromNodeModule", () => {
 
   it.live("gives an address to the fields that insist on one, and paths to the others", () =>
     Effect.gen(function* () {
+      const seen: Array<{ readonly path: string; readonly address: string }> = []
       const module = {
         App: class {
           async run({ files }: { readonly files: ReadonlyArray<{ readonly path: string; readonly address: string }> }) {
-            return { files }
+            seen.push(...files)
+            return {}
           }
         },
         RunInput: z.object({ files: z.array(z.object({ path: z.string(), address: z.url() })) }),
-        RunOutput: z.object({ files: z.array(z.object({ path: z.string(), address: z.string() })) })
+        RunOutput: z.object({})
       }
       yield* Effect.gen(function* () {
         const files = [{ path: abc, address: abc }]
-        const { output } = yield* Tasks.run("acme/both", { input: { files } })
-        const [file] = (output as z.infer<typeof module.RunOutput>).files
+        yield* Tasks.run("acme/both", { input: { files } })
+        const [file] = seen
         assert.match(file?.path ?? "", /^\/.*abc\.txt$/)
         assert.match(file?.address ?? "", /^https?:.*abc\.txt$/)
       }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/both", module)] })))
@@ -538,9 +653,18 @@ describe("fromNodeModule", () => {
       assert.isTrue(File.isFile(yield* givenBy(() => ({ uri: "data:text/plain,a", filename: "a.txt" }))))
       const etc = { outputDirectories: ["/etc"] }
       assert.isTrue(File.isFile(yield* givenBy(() => ({ path: "/etc/hostname" }), "", etc)))
-      const cached = givenBy(() => ({ path: "/opt/cache/a.txt" }))
+      const cached = givenBy(() => PlatformFile.fromPath("/opt/cache/a.txt"))
       const config = ConfigProvider.fromMap(new Map([["FILE_CACHE_DIR", "/opt/cache"]]))
       assert.isTrue(File.isFile(yield* Effect.withConfigProvider(cached, config)))
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
+  it.effect("finds the files that tell more of themselves than those of the platform", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const file = PlatformFile.fromPath(yield* fs.makeTempFileScoped())
+      const image = Object.assign(file, { toJSON: () => ({ path: file.path, width: 3 }) })
+      assert.isTrue(File.isFile(yield* givenBy(() => image)))
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
   )
 
@@ -562,6 +686,55 @@ describe("fromNodeModule", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
   )
 
+  it.effect("passes on bytes as they are", () =>
+    Effect.gen(function* () {
+      for (const data of [Buffer.alloc(8), new Float32Array(2), new ArrayBuffer(2), new Blob(["a"])]) {
+        // Its bytes would be looked at one by one.
+        Object.defineProperty(data, "looked", { get: () => assert.fail("looked into bytes"), enumerable: true })
+        assert.strictEqual(
+          mapFiles(data, (file) => file),
+          data
+        )
+        const { deep } = (yield* givenBy(() => ({ deep: data }))) as Record<string, unknown>
+        assert.strictEqual(deep, data)
+      }
+    })
+  )
+
+  it.effect("fails in the phase output where an output cannot be one", () =>
+    Effect.gen(function* () {
+      const circular: Record<string, unknown> = {}
+      circular.self = circular
+      const throwing = {
+        toJSON() {
+          throw new Error("no JSON")
+        }
+      }
+      const run = (give: () => unknown) =>
+        Effect.flip(
+          Tasks.run("acme/odd", { input: {} }).pipe(
+            Effect.provide(
+              NodeInference.layerLocal({
+                apps: [
+                  BaseApp.fromNodeModule("acme/odd", {
+                    App: class {
+                      async run() {
+                        return give()
+                      }
+                    },
+                    RunInput: z.object({}),
+                    RunOutput: z.any()
+                  })
+                ]
+              })
+            )
+          )
+        )
+      assert.match((yield* run(() => circular)).message, /output: .*contains itself/)
+      assert.match((yield* run(() => throwing)).message, /output: no JSON/)
+    })
+  )
+
   it.effect("leaves data as it is that only looks like a file", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
@@ -572,6 +745,8 @@ describe("fromNodeModule", () => {
         { path: "users/42", size: 3 },
         { path: "/etc/hostname" },
         { path: `${directory}/link` },
+        { path: directory },
+        { path: `${directory}/nothing.txt` },
         { path: `${directory}/a.txt`, method: "GET" },
         { uri: "spotify:track:1" },
         { uri: "file:///etc/hostname" },
@@ -601,6 +776,83 @@ describe("fromNodeModule", () => {
         const failed = yield* Effect.flip(Tasks.run("acme/peek", { input: { file: abc, other: "../../tasks" } }))
         assert.include(failed.message, "outputDirectories")
       }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/peek", module)] })))
+    })
+  )
+
+  it.live("tells its callers the addresses of files that it was given, and no path of this machine", () =>
+    Effect.gen(function* () {
+      const module = {
+        App: class {
+          async run({ file, write }: { readonly file: string; readonly write: boolean }) {
+            if (write) await writeFile(file, "written")
+            return { text: file, file: PlatformFile.fromPath(file), deep: [{ path: file }] }
+          }
+        },
+        RunInput: z.object({ file: z.string(), write: z.boolean() }),
+        RunOutput: z.object({ text: z.string(), file: z.any(), deep: z.any() })
+      }
+      yield* Effect.gen(function* () {
+        const { uri } = yield* Files.upload(abc)
+        const { output } = yield* Tasks.run("acme/repeats", { input: { file: uri, write: false } })
+        assert.deepStrictEqual(output, { text: uri, file: uri, deep: [uri] })
+        const written = yield* Tasks.run("acme/repeats", { input: { file: uri, write: true } })
+        const { text, file } = written.output as Record<string, string>
+        assert.strictEqual(text, uri)
+        const bytes = Files.download(File.fromUri(String(file)))
+        assert.strictEqual(yield* Stream.mkString(Stream.decodeText(bytes)), "written")
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/repeats", module)] })))
+    })
+  )
+
+  it.live("gives no file of the directory of the server, also where that is among its output directories", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped()
+      const dataDirectory = `${directory}/data`
+      const Name = z.object({ name: z.string() })
+      const module = {
+        App: class {
+          async run({ name }: z.infer<typeof Name>) {
+            await writeFile(`${directory}/own.txt`, "own")
+            return { result: PlatformFile.fromPath(join(directory, name)) }
+          }
+        },
+        RunInput: Name,
+        RunOutput: z.object({ result: z.any() })
+      }
+      const apps = [BaseApp.fromNodeModule("acme/finds", module, { outputDirectories: [directory] })]
+      yield* Effect.gen(function* () {
+        const { id, filename } = yield* Files.upload(abc)
+        const other = { name: `data/files/${id}/${filename}` }
+        const failed = yield* Effect.flip(Tasks.run("acme/finds", { input: other }))
+        assert.include(failed.message, "outputDirectories")
+        const { output } = yield* Tasks.run("acme/finds", { input: { name: "own.txt" } })
+        assert.match(String(Object(output).result), /own\.txt$/)
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps, dataDirectory })))
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+
+  it.live("gives each run files of its own, which it may change and remove", () =>
+    Effect.gen(function* () {
+      const module = {
+        App: class {
+          async run({ file, and }: { readonly file: string; readonly and: string }) {
+            const text = await readFile(file, "utf8")
+            await (and === "remove" ? rm(file) : writeFile(file, "changed"))
+            return { text, name: basename(file) }
+          }
+        },
+        RunInput: z.object({ file: z.string(), and: z.string() }),
+        RunOutput: z.object({ text: z.string(), name: z.string() })
+      }
+      yield* Effect.gen(function* () {
+        const file = yield* Files.upload(abc)
+        for (const and of ["change", "remove", "change"]) {
+          const { output } = yield* Tasks.run("acme/keeps", { input: { file, and } })
+          assert.deepStrictEqual(output, { text: "abc", name: "abc.txt" })
+        }
+        assert.strictEqual(yield* Stream.mkString(Stream.decodeText(Files.download(file))), "abc")
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/keeps", module)] })))
     })
   )
 
@@ -682,6 +934,35 @@ describe("fromNodeModule", () => {
         assert.strictEqual(Chunk.size(yield* Stream.runCollect(Files.list())), 1)
       }).pipe(Effect.provide(local))
     )
+  )
+
+  it.live("stores a file again that was written to since the last partial output", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const path = `${yield* fs.makeTempDirectoryScoped()}/a.txt`
+      const module = {
+        App: class {
+          async *run() {
+            await writeFile(path, "first")
+            const file = PlatformFile.fromPath(path)
+            const plain = { path }
+            yield { file, plain }
+            await writeFile(path, "the second")
+            yield { file, plain }
+          }
+        },
+        RunInput: z.object({}),
+        RunOutput: z.object({ file: z.any(), plain: z.any() })
+      }
+      yield* Effect.gen(function* () {
+        const { output } = yield* Tasks.run("acme/writes", { input: {} })
+        const { file, plain } = output as Record<string, string>
+        for (const uri of [file, plain]) {
+          const bytes = Files.download(File.fromUri(String(uri)))
+          assert.strictEqual(yield* Stream.mkString(Stream.decodeText(bytes)), "the second")
+        }
+      }).pipe(Effect.provide(NodeInference.layerLocal({ apps: [BaseApp.fromNodeModule("acme/writes", module)] })))
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
   )
 
   it.live("hosts a module that was made from an app as the app itself", () =>

@@ -407,6 +407,10 @@ describe("toNodeModule", () => {
         file: { path: file.path, content_type: "text/plain", size: 3, filename: "reversed-abc.txt" },
         size: 3
       })
+      for (const uri of [`${directory}/abc.txt`, "https://files.test/long-gone.txt"]) {
+        const fetched = { uri, path: `${directory}/abc.txt`, filename: "abc.txt" }
+        assert.propertyVal(yield* promise(() => kernel.run("run", { file: fetched })), "size", 3)
+      }
       const inline = yield* promise(() => kernel.run("run", { file: "data:text/plain,xyz" }))
       assert.strictEqual((inline as { readonly size: number }).size, 3)
       yield* promise(() => kernel.unload())

@@ -67,6 +67,28 @@ describe("serve", { timeout: 60_000 }, () => {
     })
   )
 
+  it.scopedLive("serves the files that a Node app puts into the directories that are named", () =>
+    Effect.gen(function* () {
+      const file = yield* module(
+        "made.mjs",
+        `const schema = { safeParseAsync: async (data) => ({ success: true, data }) }
+        export const RunInput = schema, RunOutput = schema
+        export class App { async run({ path }) { return { file: { path: "/" + path } } } }`
+      )
+      const { printed } = yield* start(["serve", file, "--port", "0", "--output-dir", "/opt", "--output-dir", "/etc"])
+      const [, url = "", app = ""] = yield* printed(/at (http:\S+)\n\n {2}(local\/\S+)\n/)
+      const headers = { authorization: "Bearer any-key", "content-type": "application/json" }
+      const run = (path: string) =>
+        Effect.promise(async () => {
+          const body = JSON.stringify({ app, input: { path }, wait: true })
+          const response = await fetch(`${url}/apps/run`, { method: "POST", headers, body })
+          return (await response.json()).data.output.file
+        })
+      assert.match(yield* run("etc/hostname"), /^http.*hostname$/)
+      assert.deepStrictEqual(yield* run("proc/version"), { path: "/proc/version" })
+    })
+  )
+
   it.scopedLive("wants the key that it was given, and does not print it", () =>
     Effect.gen(function* () {
       const { child, ended, printed } = yield* start([
@@ -90,12 +112,17 @@ describe("serve", { timeout: 60_000 }, () => {
     Effect.gen(function* () {
       const throwing = yield* module("throwing.mjs", 'throw new Error("no database")')
       const broken = yield* module("broken.mjs", "export const = 1")
+      const field = yield* module("field.mjs", "export class App { run = async () => ({}) }")
       const empty = yield* module("empty.mjs", "export const answer = 42")
       for (const [file, message] of [
         ["nowhere.ts", /^There is no file .*nowhere\.ts\.\n$/],
         ["examples", /^.*examples is no file: name the module in it\.\n$/],
         [throwing, /^.*throwing\.mjs does not load: no database\n$/],
         [broken, /^.*broken\.mjs does not load: .*\n$/],
+        [
+          field,
+          /^.*field\.mjs cannot be served: it exports no class App with a function, .* fields of the class, .*\n$/
+        ],
         [empty, /^.*empty\.mjs exports no app: .* It exports answer\.\n$/]
       ] as const) {
         const { code, stdout, stderr } = yield* run("serve", file, "--port", "0")

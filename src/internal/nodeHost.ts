@@ -1,4 +1,5 @@
 /** A Node app of the platform, hosted as it is: protocol.md §12.2. Its promises become Effects here. */
+import * as FileSystem from "@effect/platform/FileSystem"
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,12 +17,14 @@ import { Attribute } from "../Telemetry.js"
 import { failed } from "./appFailed.js"
 import { issuesOf, messageOf } from "./failure.js"
 import { mapFileFields } from "./fileFields.js"
+import { fileVersion } from "./fileVersion.js"
+import type { HeldFiles } from "./heldFiles.js"
 import { pascalCase, reserved } from "./nodeModule.js"
 import * as NodeSchema from "./nodeSchema.js"
 import * as OutputDirectories from "./outputDirectories.js"
 import * as RunContext from "./runContext.js"
 import { dotted } from "./server/issues.js"
-import { mapFiles } from "./server/mapFiles.js"
+import { isBytes, mapFiles } from "./server/mapFiles.js"
 import { isJson, isJsonObject, isPlainObject, type Json } from "./wire.js"
 import { inlined } from "./zodJsonSchema.js"
 
@@ -157,37 +160,43 @@ const misfitOf = (ast: AST.AST, value: unknown, issues: ReadonlyArray<Issue>): P
 
 // ---- Files ----------------------------------------------------------------------------------------------------------
 
-type ResolveFile = (file: File.File) => File.File
-
 /**
  * An input as the engine gives it, where files are URLs; those that the host holds itself, at addresses that may not be reached from
  * here, are paths.
  */
-const withPaths = (
-  schema: Zod,
-  input: unknown,
-  resolve: ResolveFile
-): { readonly input: unknown; readonly paths: ReadonlySet<string> } => {
-  const contract = NodeSchema.schemaOf(schema)
-  // The platform's own `File` takes a path for an address; schemas made here are not so free with texts.
-  const local = (file: File.File) => (contract === undefined ? file.path : file)
-  const paths = new Set<string>()
-  const place = (file: File.File): unknown => {
-    const found = resolve(file)
-    if (found.path !== undefined) paths.add(found.path)
-    return found[File.TypeId]._tag === "Path" ? local(found) : found.uri
-  }
-  const given = mapFiles(input, place)
-  const isAddress = (u: unknown): u is string => typeof u === "string" && /^https?:/i.test(u)
-  const addressed = (value: unknown) => {
-    const address = isJsonObject(value) ? value.uri : value
-    return isAddress(address) ? place(File.fromUri(address)) : value
-  }
-  return {
-    input: contract === undefined ? mapTexts(given, addressed) : mapFileFields(contract.ast, given, addressed),
-    paths
-  }
-}
+const withPaths = (schema: Zod, input: unknown, copied: HeldFiles["copied"]) =>
+  Effect.gen(function* () {
+    const contract = NodeSchema.schemaOf(schema)
+    const isAddress = (u: unknown): u is string => typeof u === "string" && /^https?:/i.test(u)
+    const map = (place: (given: File.File | string) => unknown) => {
+      const placed = mapFiles(input, place)
+      const addressed = (value: unknown) => {
+        const address = isJsonObject(value) && !File.isFile(value) ? value.uri : value
+        return isAddress(address) ? place(address) : value
+      }
+      return contract === undefined ? mapTexts(placed, addressed) : mapFileFields(contract.ast, placed, addressed)
+    }
+    const given = new Set<File.File | string>()
+    map((file) => {
+      given.add(file)
+      return file
+    })
+    const found = new Map(
+      yield* Effect.forEach(given, (file) =>
+        Effect.map(copied(typeof file === "string" ? File.fromUri(file) : file), (found) => [file, found] as const)
+      )
+    )
+    const isHere = (file: File.File | undefined) => file?.[File.TypeId]._tag === "Path"
+    return {
+      input: map((given) => {
+        const file = found.get(given)
+        // The platform's own `File` takes a path for an address; schemas made here are not so free with texts.
+        if (isHere(file)) return contract === undefined ? file?.path : file
+        return typeof given === "string" ? given : file?.uri
+      }),
+      files: Array.from(found.values()).filter(isHere)
+    }
+  })
 
 /** What another value has at a path, in place of what is there. */
 const replaceAt = (value: unknown, other: unknown, [head, ...path]: Issue["path"]): unknown => {
@@ -226,8 +235,9 @@ const isPlatformFile = (value: object): boolean =>
   ["toJSON", "exists", "refreshMetadata"].every((name) => isMethod(Reflect.get(value, name)))
 
 /** The file that an object is in the form of the platform's `File`, if it is in that form. */
-const asFile = (json: Json): File.File | undefined => {
-  if (Object.keys(json).some((key) => !fileKeys.has(key))) return undefined
+const asFile = (json: Json, isFile: boolean): File.File | undefined => {
+  // A class of the app's own that extends it may tell more of it.
+  if (!isFile && Object.keys(json).some((key) => !fileKeys.has(key))) return undefined
   const { uri, path, content_type, size, filename } = json
   const metadata = {
     contentType: text(content_type),
@@ -240,33 +250,51 @@ const asFile = (json: Json): File.File | undefined => {
   return address !== undefined && /^(https?|data):/i.test(address) ? File.fromUri(address, metadata) : undefined
 }
 
+/** A file of the input on this machine, as it was given. */
+interface Given {
+  readonly file: File.File
+  readonly version: string | undefined
+}
+
+interface OutputOptions {
+  readonly input: unknown
+  /** By their paths. */
+  readonly given: ReadonlyMap<string, Given>
+  /** None where there is no such file. */
+  readonly versionOf: (file: File.File) => Effect.Effect<string | undefined>
+  readonly refuse: (path: string) => Effect.Effect<string | undefined>
+}
+
 /**
- * An output in which the files of the platform are files of this package, which the host uploads. A path that the caller has written is
- * none, and none is given that `refuse` is against: that would give whoever calls an app that repeats its input any file of this machine.
+ * An output in which the files of the platform are files of this package, which the host uploads, and those of the input are at the
+ * addresses that the caller knows. A path that the caller has written is none, and none is given that `refuse` is against: that would
+ * give whoever calls an app that repeats its input any file of this machine.
  */
-const makeOutput = (input: unknown, refuse: (path: string) => Effect.Effect<string | undefined>) => {
+const makeOutput = ({ input, given, versionOf, refuse }: OutputOptions) => {
   const texts = new Set<string>()
   mapTexts(input, (text) => texts.add(text))
-  // A file that stays the same in each partial output is stored once.
-  const files = new WeakMap<object, File.File>()
-  const data = new WeakMap<File.File, Json>()
+  // A file that stays the same in each partial output is stored once, unless it was written to.
+  const files = new WeakMap<object, Found>()
+  const replaced = new Map<File.File, unknown>()
   const unchecked: Array<Found> = []
   const go = (value: unknown, above: ReadonlyArray<unknown>): unknown => {
-    if (typeof value !== "object" || value === null || File.isFile(value) || ArrayBuffer.isView(value)) return value
+    if (typeof value === "string") return given.get(value)?.file.uri ?? value
+    if (typeof value !== "object" || value === null || File.isFile(value) || isBytes(value)) return value
     if (above.includes(value)) return value
     const below = [...above, value]
     if (Array.isArray(value)) return value.map((item: unknown) => go(item, below))
-    const known = files.get(value)
-    if (known !== undefined) return known
     const json = Predicate.hasProperty(value, "toJSON") && isMethod(value.toJSON) ? value.toJSON() : value
     if (!isJsonObject(json)) return value
     const isFile = isPlatformFile(value)
-    const file = isFile || isPlainObject(value) ? asFile(json) : undefined
+    const file = isFile || isPlainObject(value) ? asFile(json, isFile) : undefined
     if (file?.path !== undefined && texts.has(file.path)) return json
     if (file !== undefined) {
-      files.set(value, file)
-      unchecked.push({ file, json, isFile })
-      return file
+      const known = files.get(value)
+      const found =
+        known !== undefined && JSON.stringify(known.json) === JSON.stringify(json) ? known : { file, json, isFile }
+      files.set(value, found)
+      unchecked.push(found)
+      return found.file
     }
     const entries = Object.entries(json).map(([key, item]) => [key, go(item, below)] as const)
     // What is no object of JSON, such as a Map, is none afterwards.
@@ -275,19 +303,25 @@ const makeOutput = (input: unknown, refuse: (path: string) => Effect.Effect<stri
       : value
   }
   const check = ({ file, json, isFile }: Found): Effect.Effect<void, string> =>
-    file.path === undefined
-      ? Effect.void
-      : Effect.flatMap(refuse(file.path), (reason) => {
-          if (reason === undefined) return Effect.void
-          if (isFile) return Effect.fail(reason)
-          data.set(file, json)
-          return Effect.void
-        })
+    Effect.gen(function* () {
+      replaced.delete(file)
+      if (file.path === undefined) return
+      const known = given.get(file.path)
+      const version = yield* versionOf(file)
+      if (known?.file.uri !== undefined && known.version === version) {
+        replaced.set(file, known.file.uri)
+        return
+      }
+      const reason = yield* refuse(file.path)
+      if (reason === undefined && (isFile || version !== undefined)) return
+      if (isFile && reason !== undefined) return yield* Effect.fail(reason)
+      replaced.set(file, json)
+    })
   return (value: unknown): Effect.Effect<unknown, string> =>
     Effect.suspend(() => {
       const output = go(value, [])
       return Effect.map(Effect.forEach(unchecked.splice(0), check, { discard: true }), () =>
-        mapFiles(output, (file) => data.get(file) ?? file)
+        mapFiles(output, (file) => (replaced.has(file) ? replaced.get(file) : file))
       )
     })
 }
@@ -299,6 +333,8 @@ interface Turn {
   readonly context: RunContext.RunContext
   /** Goes on with what was called. */
   readonly enter: <A>(f: () => A) => A
+  /** Once it is over. */
+  readonly leave: () => void
   readonly call: (name: string, ...args: ReadonlyArray<unknown>) => unknown
 }
 
@@ -342,7 +378,7 @@ const setUp = (
 ): Effect.Effect<void, unknown, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
-      const setup = (async () => turn.call("setup", config))()
+      const setup = (async () => turn.call("setup", config))().finally(turn.leave)
       // Whoever is interrupted before it waits for it does not hear of its failure.
       setup.catch(() => {})
       const ended = Effect.tryPromise({ try: () => setup, catch: (error) => error })
@@ -369,7 +405,7 @@ const runMethod = (
   turn: Turn,
   name: string,
   input: unknown,
-  cancelTimeout: Duration.DurationInput
+  { cancelTimeout, onStuck }: { readonly cancelTimeout: Duration.DurationInput; readonly onStuck: () => void }
 ): Effect.Effect<Stream.Stream<{ readonly value: unknown; readonly last: boolean }, unknown>, unknown, Scope.Scope> =>
   Effect.gen(function* () {
     let pending: PromiseLike<unknown> | undefined
@@ -377,12 +413,12 @@ const runMethod = (
     let isOver = false
 
     const stop = Effect.suspend(() => {
-      if (isOver) return Effect.void
+      if (isOver) return Effect.sync(turn.leave)
       const warning = `"${name}" was cancelled and did not return in time: it is left to itself`
       return tellToStop(turn).pipe(
         Effect.zipRight(settled(pending)),
         Effect.zipRight(Effect.suspend(() => settled(turn.enter(() => iterator?.return?.())))),
-        within(cancelTimeout, Effect.logWarning(warning))
+        within(cancelTimeout, Effect.zipRight(Effect.sync(onStuck), Effect.logWarning(warning)))
       )
     })
     const follow = <A>(begin: () => PromiseLike<A>) =>
@@ -465,17 +501,16 @@ const functionsOf = (module: Json): { readonly [name: string]: NodeFunction } =>
   )
 }
 
-type Open = (
-  config: unknown
-) => Effect.Effect<
+interface Invoke {
   (
     name: string,
     input: unknown,
-    resolveFile: ResolveFile | undefined
-  ) => Stream.Stream<{ readonly value: unknown; readonly last: boolean }, AppFailed>,
-  AppFailed,
-  Scope.Scope
->
+    copied: HeldFiles["copied"]
+  ): Stream.Stream<{ readonly value: unknown; readonly last: boolean }, AppFailed>
+  readonly isStuck: () => boolean
+}
+
+type Open = (config: unknown) => Effect.Effect<Invoke, AppFailed, Scope.Scope>
 
 export interface Options {
   readonly cancelTimeout: Duration.DurationInput
@@ -489,7 +524,8 @@ export const make = (
 ): { readonly app: App.Any; readonly open: Open } => {
   const functions = functionsOf(module)
   if (Object.keys(functions).length === 0) {
-    const message = "it exports no class App with a function, as RunInput and RunOutput for a method run"
+    const message =
+      "it exports no class App with a function, as RunInput and RunOutput for a method run; fields of the class, as run = async () => …, are none"
     throw new InvalidRequest({ app: name, issues: [{ path: ["module"], message }] })
   }
   const { AppSetup } = module
@@ -527,16 +563,17 @@ export const make = (
   const create = Effect.try({
     try: () => {
       const instance: object = isMethod(module.App) ? Reflect.construct(module.App, []) : {}
-      const withContext = RunContext.install(instance)
+      const contexts = RunContext.install(instance)
       return (): Turn => {
         const context = { cancelRequested: false }
-        const enter: Turn["enter"] = (f) => withContext(context, f)
+        const enter: Turn["enter"] = (f) => contexts.enter(context, f)
+        const leave = () => contexts.leave(context)
         const call: Turn["call"] = (name, ...args) =>
           enter(() => {
             const method: unknown = Reflect.get(instance, name)
             return isMethod(method) ? Reflect.apply(method, instance, args) : undefined
           })
-        return { context, enter, call }
+        return { context, enter, leave, call }
       }
     },
     catch: (error) => error
@@ -548,6 +585,12 @@ export const make = (
       const config = isZod(AppSetup) && !isParsed ? yield* parsed("setup", AppSetup, given ?? {}) : (given ?? {})
       const inPhase = (phase: AppFailed["phase"]) =>
         Effect.catchAllCause((cause: Cause.Cause<unknown>) => Effect.fail(failed(app, phase)(cause)))
+      const fs = yield* Effect.serviceOption(FileSystem.FileSystem)
+      const versionOf = (file: File.File) =>
+        fs.pipe(
+          Effect.flatMap((fs) => Effect.provideService(fileVersion(file), FileSystem.FileSystem, fs)),
+          Effect.orElseSucceed(() => undefined)
+        )
       const refuse = yield* OutputDirectories.make(outputDirectories)
       const makeTurn = yield* inPhase("setup")(create)
       const unload = Effect.tryPromise({ try: async () => makeTurn().call("unload"), catch: (error) => error }).pipe(
@@ -557,25 +600,39 @@ export const make = (
         Effect.annotateLogs(Attribute.app, name)
       )
       yield* inPhase("setup")(setUp(makeTurn(), config, unload, cancelTimeout))
-      return (name, input, resolveFile) => {
+      let isStuck = false
+      const onStuck = () => {
+        isStuck = true
+      }
+      const invoke = (name: string, input: unknown, copied: HeldFiles["copied"]) => {
         const fn = functions[name]
         if (fn === undefined)
           return Stream.fail(misfit("input", [{ path: [], message: `there is no function "${name}"` }]))
         const outputs = Effect.gen(function* () {
-          const { input: withFiles, paths } = withPaths(fn.input, input ?? {}, resolveFile ?? ((file) => file))
+          const { input: withFiles, files } = yield* withPaths(fn.input, input ?? {}, copied)
+          const given = new Map(
+            yield* Effect.forEach(files, (file) =>
+              Effect.map(versionOf(file), (version) => [file.path ?? "", { file, version }] as const)
+            )
+          )
           const addressed = mapFiles(input ?? {}, (file) => file.uri)
           const value = yield* parsedInput(fn.input, withFiles, addressed)
-          const stream = yield* runMethod(makeTurn(), name, value, cancelTimeout)
-          const toOutput = makeOutput(input, (path) => refuse(path, paths))
+          const stream = yield* runMethod(makeTurn(), name, value, { cancelTimeout, onStuck })
+          const toOutput = makeOutput({ input, given, versionOf, refuse: (path) => refuse(path, given) })
           return Stream.mapEffect(stream, (part) =>
             Effect.mapBoth(toOutput(part.value), {
               onSuccess: (value) => ({ ...part, value }),
               onFailure: (message) => misfit("output", [{ path: [], message }])
-            })
+            }).pipe(
+              Effect.catchAllDefect((defect) =>
+                Effect.fail(misfit("output", [{ path: [], message: messageOf(defect) }]))
+              )
+            )
           )
         })
         return Stream.catchAllCause(Stream.unwrapScoped(outputs), (cause) => Stream.fail(failed(app, "run")(cause)))
       }
+      return Object.assign(invoke, { isStuck: () => isStuck })
     })
 
   return { app, open }

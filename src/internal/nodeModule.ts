@@ -71,7 +71,7 @@ const makeLocal = (app: string) =>
       const known = new WeakMap<File.File, unknown>()
       return (output: unknown) =>
         outputJson(app, output, (file) =>
-          known.has(file)
+          file[File.TypeId]._tag !== "Path" && known.has(file)
             ? Effect.succeed(known.get(file))
             : Effect.tap(local(file, scope), (json) => Effect.sync(() => known.set(file, json)))
         )

@@ -23,9 +23,9 @@ export const toLocal = ({ path, contentType, size, filename }: File.Metadata): J
 
 const text = (u: unknown) => (typeof u === "string" && u !== "" ? u : undefined)
 
+/** Where the engine gives a path as well, it has fetched the file, and its `uri` may be that path. */
 const fromLocal = (value: unknown): unknown => {
-  const path =
-    isJsonObject(value) && !File.isFile(value) && text(value.uri) === undefined ? text(value.path) : undefined
+  const path = isJsonObject(value) && !File.isFile(value) ? text(value.path) : undefined
   if (path === undefined || !isJsonObject(value)) return value
   const contentType = text(value.content_type)
   const filename = text(value.filename)

@@ -2,6 +2,7 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Config from "effect/Config"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 
@@ -10,8 +11,13 @@ const storage = ["/app/data", "/app/tmp", "/app/cache"]
 /** How the temporary directories of servers are called. They hold what is of others than the caller. */
 export const serverPrefix = "inferencesh-server-"
 
+/** Where the server that hosts an app keeps its files, if one does. */
+export class ServerDirectory extends Context.Reference<ServerDirectory>()("effect-inferencesh/ServerDirectory", {
+  defaultValue: (): string | undefined => undefined
+}) {}
+
 /** What keeps the file at a path from being given, if anything does. `given` are the files that the app itself was given. */
-export type Refuse = (path: string, given: ReadonlySet<string>) => Effect.Effect<string | undefined>
+export type Refuse = (path: string, given: ReadonlyMap<string, unknown>) => Effect.Effect<string | undefined>
 
 export const make = (others: ReadonlyArray<string>): Effect.Effect<Refuse> =>
   Effect.gen(function* () {
@@ -26,6 +32,7 @@ export const make = (others: ReadonlyArray<string>): Effect.Effect<Refuse> =>
         )
     }
     const { fs, path } = services.value
+    const server = yield* ServerDirectory
     // Links are followed. Of what is not there, there is nothing to read either.
     const real = (file: string) => Effect.orElseSucceed(fs.realPath(file), () => path.resolve(file))
     const directories = yield* Effect.cached(
@@ -42,7 +49,11 @@ export const make = (others: ReadonlyArray<string>): Effect.Effect<Refuse> =>
         const known = [...storage, ...Option.toArray(yield* temporary), ...Option.toArray(cache)]
         // One that is set to the root of the file system does not mean all of it.
         const roots = known.filter((directory) => path.dirname(directory) !== directory)
-        return { known: yield* Effect.forEach(roots, real), others: yield* Effect.forEach(others, real) }
+        return {
+          known: yield* Effect.forEach(roots, real),
+          others: yield* Effect.forEach(others, real),
+          refused: server === undefined ? [] : [yield* real(server)]
+        }
       })
     )
     const isIn = (file: string) => (directory: string) => {
@@ -53,8 +64,10 @@ export const make = (others: ReadonlyArray<string>): Effect.Effect<Refuse> =>
     return (file, given) =>
       given.has(file)
         ? Effect.succeed(undefined)
-        : Effect.map(Effect.all([real(file), directories]), ([place, { known, others }]) =>
-            path.isAbsolute(file) && (others.some(isIn(place)) || (known.some(isIn(place)) && !isOfServer(place)))
+        : Effect.map(Effect.all([real(file), directories]), ([place, { known, others, refused }]) =>
+            path.isAbsolute(file) &&
+            !refused.some(isIn(place)) &&
+            (others.some(isIn(place)) || (known.some(isIn(place)) && !isOfServer(place)))
               ? undefined
               : `the file ${file} is not given: it is in none of the directories from which files are (the outputDirectories of fromNodeModule add some)`
           )

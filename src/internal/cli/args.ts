@@ -17,6 +17,8 @@ An exported \`agents\` record is served too, and an exported \`layer\` provides 
   --host <address>  default 127.0.0.1, which only this machine reaches
   --api-key <key>   the key that callers must send (default: what ${keyName} holds; without it any will do)
   --data <folder>   where tasks, files and chats are kept (default: nowhere, they go with the server)
+  --output-dir <folder>
+                    where a Node app may put its files, besides the usual places; may be repeated
   --help            prints this`
 
 export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
@@ -28,6 +30,7 @@ export interface Serve {
   readonly host: string
   readonly apiKey: Redacted.Redacted<string> | undefined
   readonly data: string | undefined
+  readonly outputDirectories: ReadonlyArray<string>
 }
 
 export type Command = { readonly _tag: "Help" } | Serve
@@ -37,6 +40,7 @@ const options = {
   host: { type: "string" },
   "api-key": { type: "string" },
   data: { type: "string" },
+  "output-dir": { type: "string", multiple: true },
   help: { type: "boolean", short: "h" }
 } as const satisfies ParseArgsConfig["options"]
 
@@ -67,6 +71,7 @@ export const parse = (args: ReadonlyArray<string>): Effect.Effect<Command, Usage
       port,
       host: values.host ?? "127.0.0.1",
       apiKey: values["api-key"] === undefined ? undefined : Redacted.make(values["api-key"]),
-      data: values.data
+      data: values.data,
+      outputDirectories: values["output-dir"] ?? []
     }
   })

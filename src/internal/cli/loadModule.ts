@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import type * as AgentConfig from "../../AgentConfig.js"
 import type * as App from "../../App.js"
 import * as BaseApp from "../../BaseApp.js"
+import { InvalidRequest } from "../../InferenceError.js"
 import type * as NodeModule from "../../NodeModule.js"
 import { messageOf } from "../failure.js"
 import { isJsonObject, type Json } from "../wire.js"
@@ -70,21 +71,28 @@ const nameOf = (file: string): Effect.Effect<string, never, FileSystem.FileSyste
     return `${field("namespace") ?? "local"}/${field("name") ?? basename(dirname(file))}`
   })
 
+/** In the words of whoever serves it: no request was made. */
+const reason = (error: unknown): string =>
+  error instanceof InvalidRequest ? error.issues.map(({ message }) => message).join("; ") : messageOf(error)
+
 /** The apps in a module of either kind. */
-const found = (file: string, module: Json) =>
+const found = (file: string, module: Json, outputDirectories: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const apps = appsOf(module)
     if (apps.length > 0 || !isNodeModule(module)) return apps
     const name = yield* nameOf(file)
     return yield* Effect.try({
-      try: () => [BaseApp.fromNodeModule(name, module)],
-      catch: (error) => new BadModule({ message: `${file} cannot be served: ${messageOf(error)}` })
+      try: () => [BaseApp.fromNodeModule(name, module, { outputDirectories })],
+      catch: (error) => new BadModule({ message: `${file} cannot be served: ${reason(error)}` })
     })
   })
 
 const isLayer = (u: unknown): u is Loaded["layer"] => Layer.isLayer(u)
 
-export const loadModule = (path: string): Effect.Effect<Loaded, BadModule, FileSystem.FileSystem> =>
+export const loadModule = (
+  path: string,
+  outputDirectories: ReadonlyArray<string>
+): Effect.Effect<Loaded, BadModule, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const file = resolve(path)
     const fs = yield* FileSystem.FileSystem
@@ -94,7 +102,7 @@ export const loadModule = (path: string): Effect.Effect<Loaded, BadModule, FileS
       return yield* new BadModule({ message: `${file} is no file: name the module in it.` })
     if (isTypeScript(file)) yield* withTsx(file)
     const module = yield* load(file)
-    const apps = yield* found(file, module)
+    const apps = yield* found(file, module, outputDirectories)
     if (apps.length === 0) {
       const names = Object.keys(module)
       const found = names.length === 0 ? "nothing" : names.join(", ")

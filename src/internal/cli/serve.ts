@@ -86,7 +86,7 @@ const isLoopback = (host: string): boolean => /^(localhost|127\.\d+\.\d+\.\d+|::
 /** Serves until it is interrupted. */
 export const serve = (command: Serve) =>
   Effect.gen(function* () {
-    const loaded = yield* loadModule(command.module)
+    const loaded = yield* loadModule(command.module, command.outputDirectories)
     const { apps, agents } = loaded
     const inherited = yield* Config.option(Config.nonEmptyString(keyName))
     const apiKey = command.apiKey ?? Option.getOrUndefined(Option.map(inherited, Redacted.make))

@@ -8,6 +8,7 @@ import * as Stream from "effect/Stream"
 import * as File from "../../File.js"
 import { FileError } from "../../InferenceError.js"
 import { fromPlatformError } from "../failure.js"
+import { fileVersion } from "../fileVersion.js"
 import { contentTypeOf, extensionOf } from "../mime.js"
 import type { Json } from "../wire.js"
 import { randomId } from "./ids.js"
@@ -159,6 +160,8 @@ export const make = (directory: string, stored: Records) =>
         const { filename, contentType, size, id } = record
         return Object.assign(File.fromPath(pathOf(record), { filename, contentType, size }), { id, uri: file.uri })
       },
+      /** What tells whether a file on the disk has been written since. */
+      versionOf: (file: File.File) => Effect.provideService(fileVersion(file), FileSystem.FileSystem, fs),
       /** The URL of a file, which is stored for it unless it is already. */
       publish: (file: File.File, origin: string): Effect.Effect<string, FileError> =>
         Effect.gen(function* () {

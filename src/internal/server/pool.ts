@@ -23,6 +23,8 @@ interface Slot<R> {
   loading: boolean
   /** There once setup begins. */
   scope: Scope.CloseableScope | undefined
+  /** There once setup has got through. */
+  instance: BaseApp.Instance | undefined
   busy: number
   /** Its place in the order in which instances became idle, and the time of that. */
   idleSince: number
@@ -83,7 +85,17 @@ export const make = <R>(
     yield* Effect.addFinalizer(() => Effect.forEach(slots.values(), unload, { discard: true }))
     const fork = yield* FiberSet.makeRuntime<never, void, never>()
 
-    /** Unloads an instance once it was idle for long enough. Until it is unloaded, no other takes its place. */
+    /** Unloads an instance. Until it is unloaded, no other takes its place. */
+    const remove = (slot: Slot<R>): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        slot.busy = Number.POSITIVE_INFINITY
+        return Effect.map(unload(slot), () => {
+          slots.delete(slot.key)
+          admit()
+        })
+      })
+
+    /** Unloads an instance once it was idle for long enough. */
     const reap = (slot: Slot<R>): Effect.Effect<void> =>
       Effect.uninterruptibleMask((restore) => {
         const look: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
@@ -91,11 +103,7 @@ export const make = <R>(
           const idle = Duration.toMillis(idleTimeout)
           const wait = slot.busy > 0 ? idle : slot.idleAt + idle - now
           if (wait > 0) return Effect.zipRight(restore(Effect.sleep(wait)), look)
-          slot.busy = Number.POSITIVE_INFINITY
-          return Effect.map(unload(slot), () => {
-            slots.delete(slot.key)
-            admit()
-          })
+          return remove(slot)
         })
         return look
       })
@@ -121,6 +129,7 @@ export const make = <R>(
         evicted: idle,
         loading: false,
         scope: undefined,
+        instance: undefined,
         busy: 1,
         idleSince: 0,
         idleAt: 0,
@@ -154,6 +163,10 @@ export const make = <R>(
         slot.busy--
         slot.idleSince = ++clock
         slot.idleAt = now
+        // It takes no more runs: what it still does is not meant to go on beside them.
+        if (slot.busy === 0 && slot.instance?.isStuck() === true && slots.get(slot.key) === slot) {
+          return Effect.sync(() => void fork(Effect.uninterruptible(remove(slot))))
+        }
         const unused = slot.busy === 0 && !slot.loading && slots.get(slot.key) === slot
         if (unused) slots.delete(slot.key)
         return Effect.zipRight(unused ? unload(slot.evicted) : Effect.void, Effect.sync(admit))
@@ -188,6 +201,7 @@ export const make = <R>(
           return yield* restore(Effect.zipRight(cold, Scope.extend(BaseApp.startEncoded(base, setup), scope))).pipe(
             Effect.onExit((exit) => {
               if (Exit.isSuccess(exit)) {
+                slot.instance = exit.value
                 // The pool of a session is made where nothing can be interrupted, which what it forks would inherit.
                 slot.reaper = fork(Effect.interruptible(reap(slot)))
                 return Deferred.succeed(slot.ready, exit.value)

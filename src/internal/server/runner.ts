@@ -53,15 +53,17 @@ export const run = <R>(options: {
     yield* Tasks.setStatus(entry, "running")
 
     // A file that stays the same in each partial output is stored once.
-    const published = new WeakMap<File.File, string>()
+    const published = new WeakMap<File.File, { readonly uri: string; readonly version: string }>()
     let holdsFiles = false
     const store = (file: File.File): Effect.Effect<string, FileError> =>
-      Effect.suspend(() => {
+      Effect.gen(function* () {
         holdsFiles = true
-        const uri = published.get(file)
-        return uri === undefined
-          ? Effect.tap(files.publish(file, state.origin), (uri) => Effect.sync(() => published.set(file, uri)))
-          : Effect.succeed(uri)
+        const version = yield* files.versionOf(file)
+        const known = published.get(file)
+        if (known?.version === version) return known.uri
+        const uri = yield* files.publish(file, state.origin)
+        published.set(file, { uri, version })
+        return uri
       })
 
     const parts = instance.runParts(state.input, {
