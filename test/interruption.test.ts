@@ -14,6 +14,7 @@ import * as TestClock from "effect/TestClock"
 import type * as ApiClient from "effect-inferencesh/ApiClient"
 import * as File from "effect-inferencesh/File"
 import * as Inference from "effect-inferencesh/Inference"
+import * as InferenceError from "effect-inferencesh/InferenceError"
 import * as Tasks from "effect-inferencesh/Tasks"
 import * as Bad from "./support/badServer.js"
 import * as T from "./support/tasks.js"
@@ -108,6 +109,23 @@ describe("a task that is owned", () => {
       })
     )
   }
+
+  it.effect("is not taken for one that never began when the service is too busy to tell of it", () =>
+    Effect.gen(function* () {
+      for (const transport of ["stream", "poll"] as const) {
+        const busy = T.problem(429, "too_many_requests", { "retry-after": "1" })
+        const service = T.service(
+          { ...endless, [streamOf]: busy, [get]: busy, "GET /tasks/t1/status": busy },
+          { transport }
+        )
+        const stubborn = Effect.retry(run, { while: InferenceError.wasNotCarriedOut, times: 3 })
+        const fiber = yield* Effect.fork(Effect.flip(Effect.provide(stubborn, service.layer)))
+        yield* TestClock.adjust("1 hour")
+        assert.strictEqual((yield* Fiber.join(fiber))._tag, "StreamInterrupted")
+        assert.strictEqual(service.count(post), 1)
+      }
+    })
+  )
 
   it.effect("is cancelled by the poll transport as well", () =>
     Effect.gen(function* () {
